@@ -1,0 +1,218 @@
+"""The seam between the server and the model families. No torch here.
+
+An `Engine` runs one architecture on one device for any number of resident submissions of that
+architecture. It is driven by one thread:
+
+    load(weights)  →  condition(…)  →  prefill({slot: …})  →  decode(slots, n)*  →  vocode({slot: span})*  →  release(slots)
+
+Units are in names; shapes stand beside arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models_store.submission import SubmissionFiles
+
+Samples = NDArray[np.float32]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How speech tokens are drawn. Complete: a request replaces fields of the submission's defaults."""
+
+    temperature: float  # 0 is greedy
+    top_k: int  # 0 is off
+    top_p: float
+    repetition_penalty: float
+    max_tokens: int  # per utterance; the model's own limit also holds
+    seed: int  # of the whole request; every utterance and step draws from its own counter
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.temperature <= 10.0:
+            raise ValueError(f"temperature must be in [0, 10], found {self.temperature}")
+        if self.top_k < 0:
+            raise ValueError(f"top_k must be 0 (off) or more, found {self.top_k}")
+        if not 0.0 < self.top_p <= 1.0:
+            raise ValueError(f"top_p must be in (0, 1], found {self.top_p}")
+        if not 0.0 < self.repetition_penalty <= 100.0:
+            raise ValueError(f"repetition_penalty must be in (0, 100], found {self.repetition_penalty}")
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be 1 or more, found {self.max_tokens}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be in [0, 2^63), found {self.seed}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One utterance's text, ready for prefill: made without torch by a `TextFrontEnd`."""
+
+    ids: tuple[int, ...]  # text tokens, without start and stop
+    text: str  # as normalised, for logs and error messages
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """The unit of scheduling: one sentence-sized piece of one request."""
+
+    request_id: str
+    index: int  # position in the request
+    submission_id: str
+    voice_id: str
+    prompt: Prompt
+    sampling: SamplingParams
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    samples: Samples  # [n] mono in [-1, 1]
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceVoice:
+    """A voice in memory: what a conditioning is derived from."""
+
+    recordings: tuple[Recording, ...]
+    language: str | None = None
+    transcript: str | None = None
+
+
+class Conditioning(Protocol):
+    """What one submission derives from one voice. Opaque to the server but for its size."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+
+class HostWeights(Protocol):
+    """A submission's weights in host memory, ready to be copied to a device."""
+
+    @property
+    def submission_id(self) -> str: ...
+    @property
+    def size_bytes(self) -> int: ...  # on the device
+
+
+class Admission(NamedTuple):
+    """What prefill needs to put an utterance into a slot."""
+
+    utterance: Utterance
+    conditioning: Conditioning
+
+
+class Progress(NamedTuple):
+    """Where a slot stands. `num_tokens` counts speech tokens whose latents can be vocoded."""
+
+    num_tokens: int
+    finished: FinishReason | None = None
+
+
+class Span(NamedTuple):
+    """A range of speech tokens to vocode: those before `start` were vocoded earlier.
+
+    Samples that depend on tokens at or after `stop` are held back until a later span; the last span of an
+    utterance (`is_last`) flushes them.
+    """
+
+    start: int
+    stop: int
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """The only audio that crosses into the server."""
+
+    request_id: str
+    utterance_index: int
+    samples: Samples  # [n] mono in [-1, 1]; may be empty when `is_last`
+    sample_rate_hz: int
+    is_last: bool  # of its utterance
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    num_slots: int
+    sample_rate_hz: int  # of the samples that vocode returns
+    token_rate_hz: float  # speech tokens per second of audio at speed 1
+    max_tokens: int  # speech tokens an utterance can have
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What an operator chooses about an engine."""
+
+    device: str  # "cpu", "cuda:0"
+    dtype: Literal["float32", "bfloat16"]
+    num_slots: int
+    use_graphs: bool = True  # capture decode steps as CUDA graphs; no effect on CPU
+
+
+class Engine(Protocol):
+    """Runs one architecture on one device. One thread drives it, except `condition` (see there)."""
+
+    @property
+    def spec(self) -> EngineSpec: ...
+
+    def load(self, weights: HostWeights) -> None:
+        """Make a submission resident. Raises DeviceOutOfMemory and leaves everything else as it was."""
+
+    def evict(self, submission_id: str) -> None: ...
+
+    def condition(self, submission_id: str, voice: ReferenceVoice) -> Conditioning:
+        """Derive a submission's conditioning from a voice.
+
+        May be called from a second thread while the first drives the engine. Raises UnusableVoice.
+        """
+
+    def export_conditioning(self, conditioning: Conditioning) -> dict[str, NDArray[np.float32]]:
+        """As plain arrays, to be kept on disk."""
+
+    def import_conditioning(self, arrays: Mapping[str, NDArray[np.float32]]) -> Conditioning: ...
+
+    def prefill(self, admissions: Mapping[int, Admission]) -> None:
+        """Start an utterance in each of these free slots. No speech token is made yet."""
+
+    def decode(self, slots: Sequence[int], num_steps: int) -> dict[int, Progress]:
+        """Advance each slot by up to `num_steps` speech tokens; a finished slot stays where it is."""
+
+    def vocode(self, spans: Mapping[int, Span]) -> dict[int, Samples]:
+        """The samples that these spans add to what was vocoded before, [n] mono in [-1, 1]."""
+
+    def release(self, slots: Sequence[int]) -> None:
+        """Free slots, finished or not. They can be prefilled again at once."""
+
+
+class Provider(Protocol):
+    """How a family runs: makes host weights and engines from submissions."""
+
+    def architecture(self, files: SubmissionFiles) -> Hashable:
+        """The frozen value that submissions must share to share an engine."""
+
+    def read_weights(self, files: SubmissionFiles, settings: EngineSettings) -> HostWeights:
+        """Disk to host memory, in the engine's dtype. May run in any thread."""
+
+    def create_engine(self, architecture: Hashable, settings: EngineSettings) -> Engine: ...
+
+
+class TextFrontEnd(Protocol):
+    """Text to prompts for one submission. Imports no torch; runs in a process pool beside HTTP."""
+
+    @property
+    def default_sampling(self) -> SamplingParams:
+        """The submission's own defaults, with seed 0."""
+
+    def prompts(self, text: str, language: str | None) -> list[Prompt]:
+        """Normalise, split at the model's limits and tokenise: one prompt per utterance.
+
+        `language` None means: detect. Raises UnsupportedLanguage, EmptyText, TextTooLong.
+        """

@@ -1,0 +1,50 @@
+"""The server's own errors, and the one table that maps every error to HTTP.
+
+ServerError
+├── Overloaded        the caller, later      429 + Retry-After
+├── RequestTimeout    the caller, later      504
+└── WorkerLost        we act                 503 + Retry-After: the device process died or is starting
+"""
+
+from __future__ import annotations
+
+from models_store.errors import BadName, InUse, NotFound, SubmissionError, UploadTooLarge
+from providers.errors import DeviceOutOfMemory, EngineError, SynthesisError
+
+
+class ServerError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class Overloaded(ServerError):
+    """The queue is full."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RequestTimeout(ServerError):
+    """The request took longer than the configured limit."""
+
+
+class WorkerLost(ServerError):
+    """The device process died while it had this request, or is not up yet."""
+
+    retry_after_s = 2.0
+
+
+# Most specific class first.
+STATUS: dict[type[Exception], int] = {
+    UploadTooLarge: 413,
+    SubmissionError: 422,
+    NotFound: 404,
+    InUse: 409,
+    BadName: 422,
+    SynthesisError: 422,
+    Overloaded: 429,
+    RequestTimeout: 504,
+    WorkerLost: 503,
+    DeviceOutOfMemory: 503,
+    EngineError: 500,
+}

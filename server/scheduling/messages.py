@@ -1,0 +1,125 @@
+"""What crosses between HTTP processes and the device process: msgpack frames over a Unix socket.
+
+A frame is a 4-byte big-endian length and one encoded message. A closed socket means that the other side
+died; no heartbeat is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+import msgspec
+
+from providers.interface import FinishReason, Prompt, SamplingParams
+
+FRAME_HEADER_BYTES = 4
+
+
+class Speak(msgspec.Struct, frozen=True, tag=True):
+    """One request: all of its utterances."""
+
+    request_id: str
+    submission_id: str
+    voice_id: str
+    prompts: tuple[Prompt, ...]
+    sampling: SamplingParams
+    speed: float = 1.0
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    request_id: str
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """Make a submission resident; answered by Answer."""
+
+    call_id: str
+    submission_id: str
+
+
+class Evict(msgspec.Struct, frozen=True, tag=True):
+    call_id: str
+    submission_id: str
+
+
+class GetState(msgspec.Struct, frozen=True, tag=True):
+    call_id: str
+
+
+class Audio(msgspec.Struct, frozen=True, tag=True):
+    request_id: str
+    utterance_index: int
+    samples: bytes  # float32, native order, mono
+    sample_rate_hz: int
+    is_last: bool  # of its utterance
+
+
+class UtteranceDone(msgspec.Struct, frozen=True, tag=True):
+    """After an utterance's last audio."""
+
+    request_id: str
+    utterance_index: int
+    num_tokens: int
+    finish_reason: FinishReason
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """A request ended with an error; nothing more of it follows. `error` is the class name in an errors.py."""
+
+    request_id: str
+    error: str
+    message: str
+    retry_after_s: float | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, tag=True):
+    """To Load, Evict and GetState; `error` is a class name as in Failed."""
+
+    call_id: str
+    error: str | None = None
+    message: str = ""
+    state: "WorkerState | None" = None
+
+
+class Resident(msgspec.Struct, frozen=True):
+    submission_id: str
+    size_bytes: int
+    place: str  # "device" or "host"
+    in_use: int  # running and waiting utterances
+
+
+class WorkerState(msgspec.Struct, frozen=True):
+    """A snapshot for /readyz, /metrics and `voicecore list`."""
+
+    device: str
+    dtype: str
+    slots: int
+    slots_in_use: int
+    queued_utterances: int
+    residents: tuple[Resident, ...]
+    device_weight_bytes: int
+    device_budget_bytes: int
+    conditioning_cache_bytes: int
+    conditioning_cache_hits: int
+    conditioning_cache_misses: int
+    decode_steps: int
+    speech_tokens: int
+    audio_seconds: float
+    process_rss_bytes: int
+
+
+ToWorker = Union[Speak, Cancel, Load, Evict, GetState]  # noqa: UP007 (msgspec needs the union at run time on 3.10)
+ToServer = Union[Audio, UtteranceDone, Failed, Answer]  # noqa: UP007
+
+_encoder = msgspec.msgpack.Encoder()
+to_worker = msgspec.msgpack.Decoder(ToWorker)
+to_server = msgspec.msgpack.Decoder(ToServer)
+
+
+def frame(message: ToWorker | ToServer) -> bytes:
+    body = _encoder.encode(message)
+    return len(body).to_bytes(FRAME_HEADER_BYTES, "big") + body
+
+
+def decode_frame(decoder: msgspec.msgpack.Decoder[Any], body: bytes) -> Any:
+    return decoder.decode(body)

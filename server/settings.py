@@ -1,0 +1,59 @@
+"""Every setting, its default and its sentence.
+
+Read once at the edge from `VOICECORE_*` variables or flags of `voicecore serve`, then passed down frozen.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="VOICECORE_", frozen=True, extra="forbid")
+
+    home: Path = Field(Path("~/.voicecore"), description="The data folder: store, caches, sockets.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    api_key: SecretStr | None = Field(None, description="Requests must carry it as a bearer token.")
+    allow_public_without_key: bool = Field(
+        False, description="Listen on other addresses than loopback although there is no API key."
+    )
+    cors_origins: tuple[str, ...] = Field((), description="Origins that browsers may call from; * for any.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log.")
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="auto is console on a terminal and json elsewhere."
+    )
+
+    device: str = Field("auto", description="cpu, cuda:0 …; auto takes the first CUDA device, else the CPU.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Number format of the models; auto is bfloat16 on CUDA and float32 on CPU."
+    )
+    threads: int = Field(0, ge=0, description="CPU threads of the device process; 0 is one per core.")
+    slots: int = Field(
+        0, ge=0, description="Utterances decoded at once per engine; 0 is 64 on CUDA, 8 on CPU."
+    )
+    device_budget_gib: float = Field(
+        0, ge=0, description="Weights kept on the device; 0 is 60 % of its memory (CPU: of the machine's)."
+    )
+    host_budget_gib: float = Field(8, ge=0, description="Weights kept in host memory when off the device.")
+    conditioning_cache_mib: float = Field(256, ge=0, description="Conditionings kept in memory, by voice.")
+    default_model: str = Field("demo", description="Submission that answers to OpenAI's model names.")
+    preload: tuple[str, ...] = Field((), description="Submissions to load before the server is ready.")
+
+    http_processes: int = Field(1, ge=1, description="Processes that serve HTTP.")
+    text_processes: int = Field(1, ge=1, description="Text processes per HTTP process.")
+    max_queued_utterances: int = Field(
+        256, ge=1, description="Utterances waiting for a slot; beyond it: 429."
+    )
+    max_input_chars: int = Field(20_000, ge=1, description="Characters in one request's input.")
+    request_timeout_s: float = Field(600, gt=0, description="Longest a request may take.")
+    max_upload_gib: float = Field(8, gt=0, description="Largest submission upload.")
+    max_voice_upload_mib: float = Field(50, gt=0, description="Largest voice upload.")
+
+    @property
+    def home_path(self) -> Path:
+        return self.home.expanduser().resolve()
