@@ -3,7 +3,7 @@
 An `Engine` runs one architecture on one device for any number of resident submissions of that
 architecture. It is driven by one thread:
 
-    load(weights)  →  condition(…)  →  prefill({slot: …})  →  decode(slots, n)*  →  vocode({slot: span})*  →  release(slots)
+    load → condition → prefill({slot: …}) → (decode(slots, n) → vocode({slot: span}))* → release(slots)
 
 Units are in names; shapes stand beside arrays.
 """

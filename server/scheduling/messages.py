@@ -64,7 +64,7 @@ class UtteranceDone(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """A request ended with an error; nothing more of it follows. `error` is the class name in an errors.py."""
+    """A request ended with an error; nothing more of it follows. `error` is a class name of an errors.py."""
 
     request_id: str
     error: str
@@ -78,7 +78,7 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
     call_id: str
     error: str | None = None
     message: str = ""
-    state: "WorkerState | None" = None
+    state: WorkerState | None = None
 
 
 class Resident(msgspec.Struct, frozen=True):
