@@ -6,13 +6,12 @@ VENV := .venv
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml scripts/setup
-	scripts/setup $(VENV)
+	scripts/setup $(VENV) dev
 
 serve: setup
 	$(VENV)/bin/voicecore serve
 
 test: setup
-	scripts/test-packages
 	$(VENV)/bin/pytest
 
 lint: setup
