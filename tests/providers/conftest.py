@@ -1,0 +1,52 @@
+"""`check_golden` compares an array with what the published implementation computed, and keeps the error for
+the table at the end of the run: `pytest tests/providers -k golden` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+CheckGolden = Callable[[str, Any, Any, float], None]
+
+
+@pytest.fixture
+def check_golden(request: pytest.FixtureRequest) -> CheckGolden:
+    """`check_golden(name, actual, expected, atol)`: shapes equal, max |error| ≤ atol. atol 0 means exact.
+
+    `actual` and `expected` are anything numpy reads: arrays, CPU tensors, lists. Axes of length one at the
+    ends must agree too; say `[0]` or `[None]` where the layouts differ.
+    """
+
+    def check(name: str, actual: Any, expected: Any, atol: float) -> None:
+        actual, expected = np.asarray(actual), np.asarray(expected)
+        assert actual.shape == expected.shape, f"{name}: shape {actual.shape}, expected {expected.shape}"
+        difference = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
+        max_error = float(difference.max(initial=0.0))
+        # User properties travel with the report, so the table is also right when workers run the tests.
+        request.node.user_properties.append(("golden", (name, max_error, atol)))
+        assert max_error <= atol, f"{name}: max error {max_error:.2e}, tolerance {atol:.0e}"
+
+    return check
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    rows = [
+        tuple(row)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for key, row in report.user_properties
+        if key == "golden"
+    ]
+    if not rows:
+        return
+    terminalreporter.section("golden values: max error against the published implementation")
+    width = max(len(name) for name, _, _ in rows)
+    terminalreporter.write_line(f"{'array':<{width}}  max error  tolerance")
+    for name, max_error, atol in sorted(set(rows)):
+        verdict = "" if max_error <= atol else "  FAILED"
+        tolerance = "exact" if atol == 0 else f"{atol:.0e}"
+        terminalreporter.write_line(f"{name:<{width}}  {max_error:9.2e}  {tolerance:>9}{verdict}")
