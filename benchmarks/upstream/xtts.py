@@ -1,7 +1,7 @@
 """The published XTTS implementation, timed step by step: `python benchmarks/upstream/xtts.py FOLDER`.
 
 Runs under an interpreter that has coqui-tts (extra `reference`); imports nothing of this project, so that
-environment needs nothing else. Prints one JSON object with the keys that `benchmarks.xtts_steps` has for ours.
+environment needs nothing else. Prints one JSON object with the keys that `benchmarks.xtts_steps` has.
 """
 
 from __future__ import annotations
@@ -137,9 +137,9 @@ def measure(folder: Path, threads: int, num_tokens: int, text: str) -> dict[str,
 
 
 def import_torchaudio_without_its_compiled_part() -> None:
-    """Beside a CPU torch the published torchaudio cannot load its library; XTTS only needs its Python part."""
+    """Beside a CPU torch the published torchaudio cannot load its library; its Python part is enough."""
     try:
-        import torchaudio  # noqa: F401
+        import torchaudio
     except OSError:
         for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
             del sys.modules[name]
