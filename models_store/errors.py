@@ -16,7 +16,8 @@ ModelsStoreError
 │   └── UploadTooLarge         HTTP 413
 ├── NotFound                   the caller acts: HTTP 404
 ├── InUse                      the caller acts: HTTP 409
-└── BadName                    the caller acts: HTTP 422
+├── BadName                    the caller acts: HTTP 422
+└── StorageError               the operator acts: HTTP 507; the disk is full, read-only or not ours
 """
 
 from __future__ import annotations
@@ -57,10 +58,11 @@ class UploadTooLarge(SubmissionError):
 
 
 class NotFound(ModelsStoreError):
-    """No submission, voice or blob of that name or id."""
+    """No submission or voice of that name or id."""
 
     def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"no {kind} is called {name!r}; list them with `voicecore list`")
+        command = "voicecore voice list" if kind == "voice" else "voicecore list"
+        super().__init__(f"no {kind} is called {name!r}; list them with `{command}`")
         self.kind = kind
         self.name = name
 
@@ -71,3 +73,7 @@ class InUse(ModelsStoreError):
 
 class BadName(ModelsStoreError):
     """A name is not one: it would be ambiguous with an id, or unsafe in a path or a URL."""
+
+
+class StorageError(ModelsStoreError):
+    """The data folder cannot be written or read. What was in the store before is still there."""

@@ -8,7 +8,7 @@ ServerError
 
 from __future__ import annotations
 
-from models_store.errors import BadName, InUse, NotFound, SubmissionError, UploadTooLarge
+from models_store.errors import BadName, InUse, NotFound, StorageError, SubmissionError, UploadTooLarge
 from providers.errors import DeviceOutOfMemory, EngineError, SynthesisError
 
 
@@ -41,6 +41,7 @@ STATUS: dict[type[Exception], int] = {
     NotFound: 404,
     InUse: 409,
     BadName: 422,
+    StorageError: 507,
     SynthesisError: 422,
     Overloaded: 429,
     RequestTimeout: 504,

@@ -57,3 +57,7 @@ class Settings(BaseSettings):
     @property
     def home_path(self) -> Path:
         return self.home.expanduser().resolve()
+
+    @property
+    def store_path(self) -> Path:
+        return self.home_path / "store"
