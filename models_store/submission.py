@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 DIGEST_PREFIX = "sha256:"
@@ -109,7 +108,7 @@ def submission_from_manifest(manifest: Mapping[str, Any]) -> Submission:
         family=manifest["family"],
         variant=manifest["variant"],
         languages=tuple(manifest["languages"]),
-        blobs=MappingProxyType({role: Blob(**blob) for role, blob in manifest["blobs"].items()}),
+        blobs={role: Blob(**blob) for role, blob in manifest["blobs"].items()},
         voice=voice_from_manifest(manifest["voice"]),
         submitted_at=manifest["submitted_at"],
     )
