@@ -1,0 +1,265 @@
+"""How long each step of an engine takes, beside the published implementation, in one run.
+
+    python -m benchmarks.engine_steps FOLDER [--upstream-python PATH] [--output FILE.jsonl]
+
+FOLDER is an XTTS submission; without one, a full-size random submission is made first. Every measurement
+has a process of its own, so that memory is its own, and the rounds alternate between engines, so that a
+machine whose speed drifts slows all of them. One line of JSON per process goes to the output; the table
+shows medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.process_memory import peak_resident_mib, resident_mib
+from benchmarks.random_xtts import write_submission
+
+TEXT = "It took me quite a long time to develop a voice, and now I have it."
+DECODE_BATCHES = (1, 4, 8)
+STREAMS = 8
+CHUNK_TOKENS = (8, 12, 20, 40, 80)  # as the server's scheduler grows them
+TIMED_STEPS = 30
+
+ROWS = {
+    "load_s": "load, s",
+    "resident_mib": "resident after load, MiB",
+    "peak_resident_mib": "peak resident, MiB",
+    "conditioning_s": "conditioning, s",
+    "prefill_ms": "prefill, ms",
+    "decode_ms_per_token": "decode step, batch 1, ms",
+    "decode_ms_batch_4": "decode step, batch 4, ms",
+    "decode_ms_batch_8": "decode step, batch 8, ms",
+    "latent_pass_ms": "second pass for latents, ms",
+    "vocoder_ms_per_audio_s": "vocoder, ms per second of audio",
+    "total_s": "one request, s",
+    "rtf": "one request, RTF",
+    "times_real_time": "one stream, × real time",
+    "times_real_time_8": "eight streams, × real time",
+    "stream_ttfa_s": "streaming, first audio, s",
+    "stream_total_s": "streaming, whole, s",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", action="append", choices=("float32", "bfloat16"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tokens", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--upstream-python", type=Path, help="an interpreter that has coqui-tts")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--one", metavar="HOME", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        json.dump(
+            measure(options.one, options.device, options.dtype[0], options.threads, options.tokens),
+            sys.stdout,
+        )
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.folder or write_submission(Path(scratch) / "random")
+        home = Path(scratch) / "home"
+        submit(folder, home)
+        records = list(run_rounds(folder, home, options))
+    if options.output:
+        options.output.write_text("".join(json.dumps(record) + "\n" for record in records))
+    Console(width=120).print(table(records))
+
+
+def submit(folder: Path, home: Path) -> None:
+    from models_store.store import ModelsStore
+
+    ModelsStore(home / "store").submit(folder, name="measured")
+
+
+def run_rounds(folder: Path, home: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    common = ["--threads", str(options.threads), "--tokens", str(options.tokens)]
+    ours = [sys.executable, "-m", "benchmarks.engine_steps", "--one", str(home), "--device", options.device]
+    commands = {
+        dtype: [*ours, "--dtype", dtype, *common] for dtype in options.dtype or ("float32", "bfloat16")
+    }
+    if options.upstream_python:
+        script = Path(__file__).parent / "upstream" / "xtts.py"
+        commands["upstream"] = [
+            str(options.upstream_python),
+            str(script),
+            str(folder),
+            "--text",
+            TEXT,
+            *common,
+        ]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    for round_index in range(options.rounds):
+        for command in commands.values():
+            finished = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True)
+            yield {"round": round_index, "machine": machine(), **json.loads(finished.stdout)}
+
+
+def measure(home: Path, device: str, dtype: Any, threads: int, num_tokens: int) -> dict[str, Any]:
+    import torch
+
+    from models_store.recordings import read_recording
+    from models_store.store import ModelsStore
+    from providers import registry
+    from providers.interface import Admission, EngineSettings, Recording, ReferenceVoice, Span, Utterance
+
+    torch.set_num_threads(threads)
+    store = ModelsStore(home / "store")
+    files = store.files(store.resolve("measured").id)
+    settings = EngineSettings(device=device, dtype=dtype, num_slots=max(DECODE_BATCHES))
+    provider = registry.provider(files.submission.family)
+    figures: dict[str, Any] = {"engine": "voicecore", "device": device, "dtype": dtype, "threads": threads}
+
+    started = time.perf_counter()
+    engine = provider.create_engine(provider.architecture(files), settings)
+    engine.load(provider.read_weights(files, settings))
+    figures["load_s"] = time.perf_counter() - started
+    figures["resident_mib"] = resident_mib()
+
+    voice = ReferenceVoice(tuple(Recording(*read_recording(path)) for path in files.recordings))
+    started = time.perf_counter()
+    conditioning = engine.condition(files.submission.id, voice)
+    figures["conditioning_s"] = time.perf_counter() - started
+
+    front_end = registry.text_front_end(files)
+    (prompt,) = front_end.prompts(TEXT, "en")
+    sampling = replace(front_end.default_sampling, max_tokens=num_tokens, seed=1)
+    figures["text_tokens"] = len(prompt.ids) + 2
+    figures["tokens"] = num_tokens
+
+    def admit(count: int) -> dict[int, Admission]:
+        return {
+            slot: Admission(
+                Utterance(
+                    request_id=str(slot),
+                    index=slot,
+                    submission_id=files.submission.id,
+                    voice_id=files.submission.voice.id,
+                    prompt=prompt,
+                    sampling=sampling,
+                ),
+                conditioning,
+            )
+            for slot in range(count)
+        }
+
+    def timed_prefill(count: int) -> float:
+        started = time.perf_counter()
+        engine.prefill(admit(count))
+        return time.perf_counter() - started
+
+    timed_prefill(1)
+    engine.decode([0], 2)
+    engine.release([0])
+    figures["prefill_ms"] = 1e3 * timed_prefill(1)
+    engine.release([0])
+
+    for batch in DECODE_BATCHES:
+        slots = list(range(batch))
+        engine.prefill(admit(batch))
+        engine.decode(slots, 2)
+        started = time.perf_counter()
+        engine.decode(slots, TIMED_STEPS)
+        name = "decode_ms_per_token" if batch == 1 else f"decode_ms_batch_{batch}"
+        figures[name] = 1e3 * (time.perf_counter() - started) / TIMED_STEPS
+        engine.release(slots)
+
+    sample_rate_hz = engine.spec.sample_rate_hz
+    whole = Span(0, num_tokens, is_last=True)
+    for streams in (1, STREAMS):
+        slots = list(range(streams))
+        started = time.perf_counter()
+        engine.prefill(admit(streams))
+        engine.decode(slots, num_tokens)
+        vocoder_started = time.perf_counter()
+        waves = engine.vocode(dict.fromkeys(slots, whole))
+        finished = time.perf_counter()
+        engine.release(slots)
+        audio_s = sum(len(wave) for wave in waves.values()) / sample_rate_hz
+        if streams == 1:
+            figures["audio_s"] = audio_s
+            figures["vocoder_ms_per_audio_s"] = 1e3 * (finished - vocoder_started) / audio_s
+            figures["total_s"] = finished - started
+            figures["rtf"] = (finished - started) / audio_s
+            figures["times_real_time"] = audio_s / (finished - started)
+        else:
+            figures[f"times_real_time_{streams}"] = audio_s / (finished - started)
+
+    started = time.perf_counter()
+    engine.prefill(admit(1))
+    for start, stop in spans(num_tokens):
+        engine.decode([0], stop - start)
+        engine.vocode({0: Span(start, stop, is_last=stop == num_tokens)})
+        figures.setdefault("stream_ttfa_s", time.perf_counter() - started)
+    figures["stream_total_s"] = time.perf_counter() - started
+    figures["peak_resident_mib"] = peak_resident_mib()
+    return figures
+
+
+def spans(num_tokens: int) -> Iterator[tuple[int, int]]:
+    start = 0
+    for index in range(num_tokens):
+        if start >= num_tokens:
+            return
+        stop = min(num_tokens, start + CHUNK_TOKENS[min(index, len(CHUNK_TOKENS) - 1)])
+        yield start, stop
+        start = stop
+
+
+def machine() -> dict[str, Any]:
+    import torch
+
+    processor = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.processor(),
+    )
+    return {"processor": processor, "cores": os.cpu_count(), "torch": torch.__version__}
+
+
+def table(records: Iterable[dict[str, Any]]) -> Table:
+    columns: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        columns.setdefault(f"{record['engine']} {record['dtype']}", []).append(record)
+    result = Table("", *columns)
+    for key, label in ROWS.items():
+        medians = [
+            statistics.median(values) if (values := [r[key] for r in column if key in r]) else None
+            for column in columns.values()
+        ]
+        if any(median is not None for median in medians):
+            result.add_row(
+                label,
+                *(
+                    "–" if median is None else f"{median:.3g}" if median < 100 else f"{median:.0f}"
+                    for median in medians
+                ),
+            )
+    return result
+
+
+if __name__ == "__main__":
+    main()
