@@ -6,13 +6,15 @@ died; no heartbeat is needed.
 
 from __future__ import annotations
 
-from typing import Any, Union
+from collections.abc import Iterator
+from typing import Union
 
 import msgspec
 
 from providers.interface import FinishReason, Prompt, SamplingParams
 
 FRAME_HEADER_BYTES = 4
+MAX_FRAME_BYTES = 64 * 2**20  # a minute of audio is 6 MB; a longer frame is a bug, not a message
 
 
 class Speak(msgspec.Struct, frozen=True, tag=True):
@@ -27,6 +29,16 @@ class Speak(msgspec.Struct, frozen=True, tag=True):
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
+    request_id: str
+
+
+class Pause(msgspec.Struct, frozen=True, tag=True):
+    """The listener doesn't read: start no further utterance of this request. What runs is sent on."""
+
+    request_id: str
+
+
+class Resume(msgspec.Struct, frozen=True, tag=True):
     request_id: str
 
 
@@ -108,7 +120,8 @@ class WorkerState(msgspec.Struct, frozen=True):
     process_rss_bytes: int
 
 
-ToWorker = Union[Speak, Cancel, Load, Evict, GetState]  # noqa: UP007 (msgspec needs the union at run time on 3.10)
+# msgspec needs unions that exist at run time on 3.10.
+ToWorker = Union[Speak, Cancel, Pause, Resume, Load, Evict, GetState]  # noqa: UP007
 ToServer = Union[Audio, UtteranceDone, Failed, Answer]  # noqa: UP007
 
 _encoder = msgspec.msgpack.Encoder()
@@ -121,5 +134,22 @@ def frame(message: ToWorker | ToServer) -> bytes:
     return len(body).to_bytes(FRAME_HEADER_BYTES, "big") + body
 
 
-def decode_frame(decoder: msgspec.msgpack.Decoder[Any], body: bytes) -> Any:
-    return decoder.decode(body)
+class FrameReader:
+    """Cuts a byte stream into frames, however the socket happens to split it."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The bodies that `data` completes. Raises ValueError on a frame longer than any message."""
+        self._buffer += data
+        start = 0
+        while (body := start + FRAME_HEADER_BYTES) <= len(self._buffer):
+            size = int.from_bytes(self._buffer[start:body], "big")
+            if size > MAX_FRAME_BYTES:
+                raise ValueError(f"found a frame of {size} bytes; expected at most {MAX_FRAME_BYTES}")
+            if body + size > len(self._buffer):
+                break
+            yield bytes(self._buffer[body : body + size])
+            start = body + size
+        del self._buffer[:start]
