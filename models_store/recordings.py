@@ -1,24 +1,32 @@
 """One reference recording: read from any container, checked, written as mono float32 wav.
 
-The decoders (libsndfile, then FFmpeg's through PyAV) parse bytes that strangers sent, so a server calls
-`read_recording` in the intake's sandboxed process only.
+The decoders (libsndfile, then FFmpeg's through PyAV) parse bytes that strangers sent, so `convert` is made
+to be run by the sandbox: it is given open descriptors, and everything it needs is imported here.
+`convert_recording` runs it there.
 """
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
+import av
+
+# PyAV would import these when it opens a file, which the sandbox forbids.
+import av.audio.codeccontext
+import av.audio.stream
+import av.subtitles.codeccontext
+import av.subtitles.stream
+import av.video.codeccontext
+import av.video.stream
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from models_store.errors import Problem, SubmissionError
-
-if TYPE_CHECKING:
-    import av
 
 Samples = NDArray[np.float32]
 
@@ -43,17 +51,40 @@ class Findings(NamedTuple):
     warnings: tuple[Problem, ...]  # reasons to replace it
 
 
-def read_recording(path: Path, file: str = "") -> tuple[Samples, int]:
+def convert(files: Mapping[str, int], arguments: Mapping[str, Any], progress: object) -> dict[str, Any]:
+    """A sandbox task: read descriptor `recording`, check it, write descriptor `wav` unless it's refused."""
+    file = arguments["file"]
+    try:
+        with open(files["recording"], "rb", closefd=False) as source:
+            samples, sample_rate_hz = read_recording(source, file)
+    except SubmissionError as error:
+        return _converted(0.0, Findings(error.problems, ()))
+    findings = check_recording(samples, sample_rate_hz, file)
+    if not findings.problems:
+        with open(files["wav"], "wb", closefd=False) as target:
+            target.write(wav_bytes(samples, sample_rate_hz))
+    return _converted(len(samples) / sample_rate_hz, findings)
+
+
+def _converted(duration_s: float, findings: Findings) -> dict[str, Any]:
+    return {
+        "duration_s": duration_s,
+        "problems": [asdict(problem) for problem in findings.problems],
+        "warnings": [asdict(warning) for warning in findings.warnings],
+    }
+
+
+def read_recording(source: io.BufferedReader, file: str) -> tuple[Samples, int]:
     """Samples [n] float32, the mean of all channels at full scale 1, and their sample rate in Hz.
 
     Reading stops a little beyond `MAX_DURATION_S`; `check_recording` then says so. `file` is the name to
-    put into problems, by default the path's own. Raises SubmissionError (BadReference).
+    put into problems. Raises SubmissionError (BadReference).
     """
-    file = file or path.name
     try:
-        return _read_with_libsndfile(path, file)
+        return _read_with_libsndfile(source, file)
     except soundfile.LibsndfileError:
-        return _read_with_ffmpeg(path, file)
+        source.seek(0)
+        return _read_with_ffmpeg(source, file)
 
 
 def check_recording(samples: Samples, sample_rate_hz: int, file: str) -> Findings:
@@ -98,8 +129,8 @@ def check_recording(samples: Samples, sample_rate_hz: int, file: str) -> Finding
     return Findings(tuple(problems), tuple(_clipping(samples, file)))
 
 
-def write_recording(path: Path, samples: Samples, sample_rate_hz: int) -> None:
-    """Mono float32 wav. The same samples always give the same bytes.
+def wav_bytes(samples: Samples, sample_rate_hz: int) -> bytes:
+    """Mono float32 wav of samples [n]. The same samples always give the same bytes.
 
     libsndfile would put the time of day into a float file's PEAK chunk, and so change its digest.
     """
@@ -120,12 +151,12 @@ def write_recording(path: Path, samples: Samples, sample_rate_hz: int) -> None:
     )
     header += struct.pack("<4sII", b"fact", 4, len(samples))
     header += struct.pack("<4sI", b"data", len(data))
-    path.write_bytes(struct.pack("<4sI4s", b"RIFF", 4 + len(header) + len(data), b"WAVE") + header + data)
+    return struct.pack("<4sI4s", b"RIFF", 4 + len(header) + len(data), b"WAVE") + header + data
 
 
-def _read_with_libsndfile(path: Path, file: str) -> tuple[Samples, int]:
+def _read_with_libsndfile(source: io.BufferedReader, file: str) -> tuple[Samples, int]:
     # A descriptor instead of a path: the suffix must not decide how the content is read.
-    with path.open("rb") as source, soundfile.SoundFile(source.fileno(), closefd=False) as sound:
+    with soundfile.SoundFile(source.fileno(), closefd=False) as sound:
         _check_layout(sound.samplerate, sound.channels, file)
         return _collect(_libsndfile_blocks(sound), sound.samplerate), sound.samplerate
 
@@ -135,18 +166,13 @@ def _libsndfile_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
         yield block.T
 
 
-def _read_with_ffmpeg(path: Path, file: str) -> tuple[Samples, int]:
-    import av
-
+def _read_with_ffmpeg(source: io.BufferedReader, file: str) -> tuple[Samples, int]:
     try:
-        # A file object instead of a path: FFmpeg then has no directory to look for siblings in.
-        with (
-            path.open("rb") as source,
-            av.open(source, options={"format_whitelist": FFMPEG_FORMATS}) as opened,
-        ):
+        with av.open(source, options={"format_whitelist": FFMPEG_FORMATS}) as opened:
             if not opened.streams.audio:
                 raise SubmissionError([_not_audio(file, "a file without an audio stream")])
             stream = opened.streams.audio[0]
+            stream.codec_context.thread_count = 1  # the sandbox allows no more threads
             _check_layout(stream.rate, stream.channels, file)
             return _collect(_ffmpeg_blocks(opened, stream), stream.rate), stream.rate
     except (av.FFmpegError, ValueError) as error:
@@ -154,8 +180,6 @@ def _read_with_ffmpeg(path: Path, file: str) -> tuple[Samples, int]:
 
 
 def _ffmpeg_blocks(opened: av.container.InputContainer, stream: av.AudioStream) -> Iterator[Samples]:
-    import av
-
     as_planar_float = av.AudioResampler(format="fltp")
     for frame in opened.decode(stream):
         for converted in as_planar_float.resample(frame):
