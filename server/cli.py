@@ -1,0 +1,373 @@
+"""The command `voicecore`. What a command needs is imported when it runs: `--help` must not wait for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from models_store.errors import ModelsStoreError, SubmissionError
+from providers.errors import ProviderError
+from server.errors import ServerError
+
+if TYPE_CHECKING:
+    from models_store.report import ProgressCallback
+    from models_store.store import ModelsStore
+    from models_store.submission import Submission, Voice
+
+Home = Annotated[Path | None, typer.Option(help="The data folder (VOICECORE_HOME).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Also while it is loaded or has other names.")]
+Upload = Annotated[Path, typer.Argument(exists=True, help="A folder, .zip, .tar or .tar.gz.")]
+NameOrId = Annotated[str, typer.Argument(help="A name, an id, or 8 and more of an id's first digits.")]
+
+
+class Commands(TyperGroup):
+    """Tells every error as one red line, whatever raised it."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, _serve_with_flags() if name == "serve" else command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except Exception as error:
+            if os.environ.get("VOICECORE_LOG_LEVEL") == "debug":
+                raise
+            _tell(error)
+            raise typer.Exit(1) from None
+
+
+def _tell(error: Exception) -> None:
+    from server import console
+
+    if isinstance(error, SubmissionError):
+        console.print_problems(error.problems, "red", "problem", console.err)
+    elif isinstance(error, (ModelsStoreError, ProviderError, ServerError, OSError)):
+        console.print_error(str(error))
+    else:
+        found = f"found {type(error).__name__} ({error}); expected none: this is a mistake of ours. "
+        console.print_error(found + "VOICECORE_LOG_LEVEL=debug shows where it is.")
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Hosts submitted text-to-speech models.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+voice_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(voice_app, name="voice", help="Add, list and remove registered voices.")
+
+
+def main() -> None:
+    app()
+
+
+@app.command()
+def serve() -> None:
+    """Serve speech over HTTP."""  # what runs is `_serve_with_flags`, made when it's asked for
+
+
+def _serve_with_flags() -> Any:
+    from server.flags import with_setting_flags
+    from server.supervisor import run
+
+    commands = typer.Typer(add_completion=False, rich_markup_mode=None)
+    commands.command("serve", help=serve.__doc__)(with_setting_flags(run))
+    return typer.main.get_command(commands)
+
+
+@app.command()
+def check(path: Upload, as_json: AsJson = False) -> None:
+    """Say everything that is wrong with an upload; the exit status is 1 if there is anything."""
+    from models_store.intake import check as check_upload
+    from server import console
+
+    with _progress(as_json) as progress:
+        report = check_upload(path, progress)
+    if as_json:
+        console.print_json(report.to_dict())
+    else:
+        console.print_report(report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def submit(
+    path: Upload,
+    name: Annotated[str, typer.Option(help="What to call it; a name that exists moves here.")],
+    as_json: AsJson = False,
+    home: Home = None,
+) -> None:
+    """Check an upload, convert it and put it into the store. A running server has it at once."""
+    from server import console
+
+    try:
+        with _progress(as_json) as progress:
+            published = _store(home).submit(path, name, progress)
+    except SubmissionError as error:
+        if not as_json:
+            raise
+        console.print_json({"ok": False, "problems": [asdict(problem) for problem in error.problems]})
+        raise typer.Exit(1) from None
+    submission = published.submission
+    if as_json:
+        told = published.report.to_dict() | {"id": submission.id, "name": name}
+        console.print_json(told | {"is_new": published.is_new, "replaced_id": published.replaced_id})
+        return
+    console.print_report(published.report)
+    size = console.human_bytes(submission.size_bytes)
+    state = "stored" if published.is_new else "was in the store already"
+    console.out.print(f"[green]{name}[/] is {submission.id} ({size}, {state})")
+    if published.replaced_id:
+        console.out.print(
+            f"[yellow]{name} was {published.replaced_id} until now, which is still in the store[/]"
+        )
+
+
+@app.command("list")
+def list_submissions(as_json: AsJson = False, home: Home = None) -> None:
+    """List submissions: names, family, languages, size, whether a server has them loaded."""
+    from server import console
+
+    store = _store(home)
+    names = store.names()
+    rows = [_row(store, submission, names) for submission in store.submissions()]
+    if as_json:
+        console.print_json(rows)
+        return
+    columns = ("names", "family", "languages", "size", "submitted", "loaded", "id")
+    console.print_table(
+        columns,
+        [
+            (
+                ", ".join(row["names"]) or "-",
+                f"{row['family']} {row['variant']}",
+                " ".join(row["languages"]),
+                console.human_bytes(row["size_bytes"]),
+                row["submitted_at"],
+                "yes" if row["resident"] else "no",
+                _short(row["id"]),
+            )
+            for row in rows
+        ],
+        empty="The store is empty. Add a submission with `voicecore submit PATH --name NAME`.",
+    )
+
+
+def _row(store: ModelsStore, submission: Submission, names: dict[str, str]) -> dict[str, Any]:
+    return {
+        "id": submission.id,
+        "names": [name for name, named_id in names.items() if named_id == submission.id],
+        "family": submission.family,
+        "variant": submission.variant,
+        "languages": list(submission.languages),
+        "size_bytes": submission.size_bytes,
+        "submitted_at": submission.submitted_at,
+        "resident": store.is_resident(submission.id),
+    }
+
+
+@app.command()
+def remove(target: NameOrId, force: Force = False, home: Home = None) -> None:
+    """Remove a submission with its name and files. Refuses while it is loaded or has other names."""
+    from server import console
+
+    removed = _store(home).delete(target, force)
+    console.out.print(f"removed {removed.id} ({console.human_bytes(removed.size_bytes)})")
+
+
+@app.command()
+def alias(
+    name: Annotated[str, typer.Argument(help="The name.")],
+    target: Annotated[str | None, typer.Argument(help="The submission: a name or id.")] = None,
+    forget: Annotated[bool, typer.Option("--remove", help="Forget the name instead.")] = False,
+    home: Home = None,
+) -> None:
+    """Give a submission a name, or move a name to it; requests see it at once."""
+    from server import console
+
+    if forget == (target is not None):
+        raise typer.BadParameter("give either the submission that the name shall mean, or --remove")
+    store = _store(home)
+    if target is None:
+        store.unalias(name)
+        console.out.print(f"forgot {name}")
+        return
+    replaced_id = store.alias(name, target)
+    before = f" (was {_short(replaced_id)})" if replaced_id else ""
+    console.out.print(f"{name} is {store.resolve(name).id}{before}")
+
+
+@app.command()
+def speak(
+    text: Annotated[str, typer.Argument(help="What to say; - reads it from standard input.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="An audio file; its suffix is the format.")],
+    model: Annotated[
+        str | None, typer.Option(help="A submission's name or id; default: the only one.")
+    ] = None,
+    voice: Annotated[
+        str, typer.Option(help="A registered voice; default: the submission's own.")
+    ] = "default",
+    language: Annotated[str | None, typer.Option(help="BCP-47; default: detected.")] = None,
+    speed: Annotated[float, typer.Option(min=0.25, max=4.0)] = 1.0,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same speech.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0.0)] = None,
+    top_k: Annotated[int | None, typer.Option(min=0)] = None,
+    top_p: Annotated[float | None, typer.Option(min=0.0, max=1.0)] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(min=0.0)] = None,
+    local: Annotated[bool, typer.Option("--local", help="Without a server, even if one runs.")] = False,
+    host: Annotated[str | None, typer.Option(help="The server's address (VOICECORE_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="The server's port (VOICECORE_PORT).")] = None,
+    api_key: Annotated[str | None, typer.Option(help="The server's key (VOICECORE_API_KEY).")] = None,
+    home: Home = None,
+) -> None:
+    """Say a text into a file: with the server that runs, else without one."""
+    from server.flags import read_settings
+    from server.speech_file import Speech, write_speech
+
+    sampling = {
+        "seed": seed,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "repetition_penalty": repetition_penalty,
+    }
+    given = {"host": host, "port": port, "api_key": api_key, "home": home}
+    settings = read_settings(**{name: value for name, value in given.items() if value is not None})
+    speech = Speech(
+        text=sys.stdin.read() if text == "-" else text,
+        model=model,
+        voice=voice,
+        language=language,
+        speed=speed,
+        sampling={name: value for name, value in sampling.items() if value is not None},
+    )
+    write_speech(speech, output, settings, local)
+
+
+@app.command()
+def doctor(
+    deep: Annotated[bool, typer.Option("--deep", help="Also read every stored byte.")] = False,
+    as_json: AsJson = False,
+    home: Home = None,
+) -> None:
+    """Look at what the server needs from this machine; the exit status is 1 if something is missing."""
+    from server import console
+    from server.doctor import examine
+    from server.flags import read_settings
+
+    settings = read_settings(**({} if home is None else {"home": home}))
+    findings = []
+    for finding in examine(settings, deep):
+        findings.append(finding)
+        if not as_json:
+            console.print_finding(finding)
+    if as_json:
+        console.print_json([asdict(finding) for finding in findings])
+    if any(finding.verdict == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+@voice_app.command("add")
+def add_voice(
+    name: Annotated[str, typer.Argument(help="What to call it; a name that exists moves here.")],
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, help="wav, flac, mp3, ogg, m4a … of one speaker."),
+    ],
+    language: Annotated[str | None, typer.Option(help="What is spoken in it: BCP-47.")] = None,
+    transcript: Annotated[str | None, typer.Option(help="The words that are spoken in it.")] = None,
+    as_json: AsJson = False,
+    home: Home = None,
+) -> None:
+    """Register recordings of one speaker as a voice that every submission can use."""
+    from server import console
+
+    added = _store(home).add_voice(name, recordings, language, transcript)
+    if as_json:
+        warnings = [asdict(warning) for warning in added.warnings]
+        console.print_json(
+            _voice_row(name, added.voice) | {"warnings": warnings, "replaced_id": added.replaced_id}
+        )
+        return
+    console.print_problems(added.warnings, "yellow", "warning")
+    console.out.print(f"[green]{name}[/] is {added.voice.id} ({added.voice.duration_s:.1f} s)")
+    if added.replaced_id:
+        console.out.print(f"[yellow]{name} was {added.replaced_id} until now[/]")
+
+
+@voice_app.command("list")
+def list_voices(as_json: AsJson = False, home: Home = None) -> None:
+    """List registered voices."""
+    from server import console
+
+    rows = [_voice_row(name, voice) for name, voice in _store(home).voices().items()]
+    if as_json:
+        console.print_json(rows)
+        return
+    console.print_table(
+        ("name", "duration", "recordings", "language", "transcript", "id"),
+        [
+            (
+                row["name"],
+                f"{row['duration_s']:.1f} s",
+                str(row["recordings"]),
+                row["language"] or "-",
+                row["transcript"] or "-",
+                _short(row["id"]),
+            )
+            for row in rows
+        ],
+        empty="No voice is registered. Add one with `voicecore voice add NAME RECORDING`.",
+    )
+
+
+@voice_app.command("remove")
+def remove_voice(name: Annotated[str, typer.Argument(help="Its name.")], home: Home = None) -> None:
+    """Forget a voice: its recordings and everything derived from them."""
+    from server import console
+
+    removed = _store(home).delete_voice(name)
+    console.out.print(f"removed {name} ({removed.duration_s:.1f} s)")
+
+
+def _voice_row(name: str, voice: Voice) -> dict[str, Any]:
+    return {
+        "name": name,
+        "id": voice.id,
+        "duration_s": voice.duration_s,
+        "recordings": len(voice.recordings),
+        "language": voice.language,
+        "transcript": voice.transcript,
+    }
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
+
+
+def _store(home: Path | None) -> ModelsStore:
+    from models_store.store import ModelsStore
+    from server.flags import read_settings
+
+    return ModelsStore(read_settings(**({} if home is None else {"home": home})).store_path)
+
+
+def _progress(silent: bool) -> AbstractContextManager[ProgressCallback | None]:
+    from server import console
+
+    return nullcontext() if silent else console.progress_bars()
