@@ -26,6 +26,7 @@ from models_store.errors import InUse, NotFound, Problem, StorageError
 from models_store.layout import Layout
 from models_store.report import Checked, Converted, Limits, Progress, ProgressCallback, Report
 from models_store.submission import Blob, Submission, SubmissionFiles, Voice
+from models_store.voices import convert_recordings
 
 
 class Published(NamedTuple):
@@ -229,8 +230,6 @@ class ModelsStore:
         A voice that had the name until now is forgotten, unless it has another name. Raises SubmissionError
         with every problem of every recording, BadName.
         """
-        from models_store.voices import convert_recordings  # the decoders take a while to import
-
         check_name(name)
         with self.scratch() as scratch:
             converted = convert_recordings(recordings, scratch)

@@ -38,7 +38,7 @@ def convert_recording(source: Path, target: Path, file: str) -> ConvertedRecordi
     """
     try:
         outcome = run_confined(
-            "models_store.recordings:convert",
+            "models_store.uploaded_audio:convert",
             inputs={"recording": source},
             outputs={"wav": target},
             arguments={"file": file},
