@@ -56,6 +56,7 @@ MACHINES = {
         memory=(9, 10),  # mmap mprotect
         allowed=(
             0, 1, 17, 18, 19, 20, 295, 296,  # read write pread64 pwrite64 readv writev preadv pwritev
+            327, 328,                        # preadv2 pwritev2
             3, 5, 262, 8, 32, 72,            # close fstat newfstatat lseek dup fcntl
             74, 75, 77, 285,                 # fsync fdatasync ftruncate fallocate
             11, 12, 25, 28,                  # munmap brk mremap madvise
@@ -73,6 +74,7 @@ MACHINES = {
         memory=(222, 226),  # mmap mprotect
         allowed=(
             63, 64, 67, 68, 65, 66, 69, 70,  # read write pread64 pwrite64 readv writev preadv pwritev
+            286, 287,                        # preadv2 pwritev2
             57, 80, 79, 62, 23, 25,          # close fstat newfstatat lseek dup fcntl
             82, 83, 46, 47,                  # fsync fdatasync ftruncate fallocate
             215, 214, 216, 233,              # munmap brk mremap madvise

@@ -1,0 +1,287 @@
+"""XTTS's config.json and vocab.json, read as data: the values serving needs, each checked, none assumed.
+
+The published implementation fills missing keys with class defaults that differ from every released model
+(8194 audio tokens, no perceiver), so a missing key is a problem here, and what it must be is said.
+"""
+
+from __future__ import annotations
+
+import difflib
+import encodings.utf_8_sig  # noqa: F401 (a codec is imported when it is first used; the sandbox forbids that)
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+import tokenizers
+
+from models_store.errors import Problem
+
+CONFIG_FILE = "config.json"
+VOCABULARY_FILE = "vocab.json"
+MAX_CONFIG_BYTES = 16 << 20
+MAX_VOCABULARY_BYTES = 64 << 20
+MAX_TEXT_TOKENS = 1 << 20
+
+# The languages of XTTS-v2, as its tags spell them.
+LANGUAGES = tuple("en es fr de it pt pl tr ru nl cs ar zh-cn hu ko ja hi".split())
+
+# ```json … ``` around the file: the contributor guide's sample was copied with its Markdown.
+FENCED = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+
+
+class Key(NamedTuple):
+    """One value of config.json that serving needs."""
+
+    path: str
+    kind: type
+    low: float
+    high: float
+    published: Any  # in the published v2 config, for the remedy of a missing key
+
+
+# The highest values are far beyond any released model; they bound what a file can make us compute.
+KEYS = (
+    Key("model_args.gpt_layers", int, 1, 256, 30),
+    Key("model_args.gpt_n_model_channels", int, 8, 16_384, 1024),
+    Key("model_args.gpt_n_heads", int, 1, 256, 16),
+    Key("model_args.gpt_max_text_tokens", int, 1, 1 << 16, 402),
+    Key("model_args.gpt_max_audio_tokens", int, 4, 1 << 16, 605),
+    Key("model_args.gpt_num_audio_tokens", int, 3, 1 << 20, 1026),
+    Key("model_args.gpt_start_audio_token", int, 0, 1 << 20, 1024),
+    Key("model_args.gpt_stop_audio_token", int, 0, 1 << 20, 1025),
+    Key("model_args.gpt_code_stride_len", int, 1, 1 << 16, 1024),
+    Key("model_args.gpt_use_perceiver_resampler", bool, 0, 1, True),
+    Key("model_args.input_sample_rate", int, 8_000, 192_000, 22_050),
+    Key("model_args.output_sample_rate", int, 8_000, 192_000, 24_000),
+    Key("model_args.output_hop_length", int, 1, 1 << 16, 256),
+    Key("model_args.decoder_input_dim", int, 1, 16_384, 1024),
+    Key("model_args.d_vector_dim", int, 1, 16_384, 512),
+    Key("model_args.cond_d_vector_in_each_upsampling_layer", bool, 0, 1, True),
+    Key("temperature", float, 0.0, 10.0, 0.75),
+    Key("top_k", int, 0, 1 << 20, 50),
+    Key("top_p", float, 1e-6, 1.0, 0.85),
+    Key("repetition_penalty", float, 1e-3, 100.0, 5.0),
+    Key("gpt_cond_len", float, 0.34, 3_600.0, 30),
+    Key("gpt_cond_chunk_len", float, 0.34, 3_600.0, 4),
+    Key("max_ref_len", float, 0.34, 3_600.0, 30),
+    Key("sound_norm_refs", bool, 0, 1, False),
+)
+KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false"}
+# Published v2 is the only layout served; these say that a file is another.
+VARIANT_KEYS = {
+    "model_args.gpt_use_perceiver_resampler": "XTTS v1 conditions without a perceiver",
+    "model_args.cond_d_vector_in_each_upsampling_layer": "the vocoder is conditioned at its input only",
+}
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Findings:
+    """Problems and warnings as they are found."""
+
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def refuse(self, code: str, file: str, found: str, expected: str, remedy: str) -> None:
+        self.problems.append(Problem(code, file, found, expected, remedy))
+
+    def warn(self, code: str, file: str, found: str, expected: str, remedy: str) -> None:
+        self.warnings.append(Problem(code, file, found, expected, remedy))
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedConfig:
+    """The checked values of config.json by path, where present and sound, and its languages."""
+
+    values: Mapping[str, Any]
+    languages: tuple[str, ...]
+
+    def get(self, path: str, kind: type[T]) -> T | None:
+        value = self.values.get(path)
+        return kind(value) if value is not None else None  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    text_tokens: int  # the largest id + 1
+    start_text_token: int
+    stop_text_token: int
+
+
+def read_config(data: bytes, findings: Findings) -> PublishedConfig | None:
+    """config.json: None where it isn't a JSON object at all, else what of it is sound."""
+    document = _parse(data, findings)
+    if document is None:
+        return None
+    values = {}
+    for key in KEYS:
+        value = _read_key(document, key, findings)
+        if value is not None:
+            values[key.path] = value
+    for path, meaning in VARIANT_KEYS.items():
+        if values.get(path) is False:
+            findings.refuse(
+                "BadConfig",
+                CONFIG_FILE,
+                f"{path} false: {meaning}",
+                "an XTTS-v2 model",
+                "Submit a fine-tune of XTTS-v2.",
+            )
+    return PublishedConfig(values, _read_languages(document, findings))
+
+
+def _parse(data: bytes, findings: Findings) -> dict[str, Any] | None:
+    def refuse(found: str) -> None:
+        findings.refuse(
+            "BadConfig",
+            CONFIG_FILE,
+            found,
+            "the JSON object that came with the model",
+            "Upload the config.json that training wrote, unchanged.",
+        )
+
+    if len(data) > MAX_CONFIG_BYTES:
+        return refuse(f"{len(data)} bytes")
+    try:
+        text = data.decode("utf-8-sig")
+        if fenced := FENCED.match(text):
+            text = fenced.group(1)
+            findings.warn(
+                "BadConfig",
+                CONFIG_FILE,
+                "JSON inside a Markdown code fence",
+                "the JSON alone",
+                "It was read all the same; remove the lines with ``` to be safe elsewhere.",
+            )
+        # Python's parser takes the literals Infinity and NaN, which the published file has.
+        document = json.loads(text)
+    except UnicodeDecodeError:
+        return refuse("bytes that are not UTF-8 text")
+    except RecursionError:
+        return refuse("JSON nested too deeply")
+    except ValueError as error:
+        return refuse(f"text that is not JSON ({error})"[:200])
+    if not isinstance(document, dict):
+        return refuse(f"a JSON {_json_type(document)}")
+    return document
+
+
+def _read_key(document: Mapping[str, Any], key: Key, findings: Findings) -> Any:
+    *parents, name = key.path.split(".")
+    scope: Any = document
+    for parent in parents:
+        scope = scope.get(parent) if isinstance(scope, dict) else None
+    if not isinstance(scope, dict) or name not in scope:
+        near = difflib.get_close_matches(name, list(scope)[:500] if isinstance(scope, dict) else [], n=1)
+        hint = f"Did you mean {key.path} by {near[0]!r}? " if near else ""
+        findings.refuse(
+            "BadConfig",
+            CONFIG_FILE,
+            f"no {key.path}",
+            KIND_NAMES[key.kind],
+            f"{hint}Add the value the model was trained with ({json.dumps(key.published)} in XTTS-v2).",
+        )
+        return None
+    value = scope[name]
+    if not _is_kind(value, key.kind) or not key.low <= value <= key.high:
+        findings.refuse(
+            "BadConfig",
+            CONFIG_FILE,
+            f"{key.path} = {_shown(value)}",
+            f"{KIND_NAMES[key.kind]}{_range(key)}",
+            f"Set it to the value the model was trained with ({json.dumps(key.published)} in XTTS-v2).",
+        )
+        return None
+    return value
+
+
+def _read_languages(document: Mapping[str, Any], findings: Findings) -> tuple[str, ...]:
+    listed = document.get("languages")
+    if not isinstance(listed, list) or not listed or not all(isinstance(item, str) for item in listed):
+        findings.refuse(
+            "BadConfig",
+            CONFIG_FILE,
+            f"languages = {_shown(listed)}",
+            "a list of language tags",
+            f"List the languages the model speaks, for example {json.dumps(LANGUAGES[:3])}.",
+        )
+        return ()
+    tags = tuple(dict.fromkeys(item.lower() for item in listed))
+    if unknown := [tag for tag in tags if tag not in LANGUAGES]:
+        findings.warn(
+            "BadConfig",
+            CONFIG_FILE,
+            f"languages {', '.join(_shown(tag) for tag in unknown[:10])}",
+            f"some of {' '.join(LANGUAGES)}",
+            "There is no text front end for them; the others are served.",
+        )
+    served = tuple(tag for tag in tags if tag in LANGUAGES)
+    if not served:
+        findings.refuse(
+            "BadConfig",
+            CONFIG_FILE,
+            "no language that can be served",
+            f"at least one of {' '.join(LANGUAGES)}",
+            "List the languages the model speaks under languages.",
+        )
+    return served
+
+
+def read_vocabulary(data: bytes, languages: tuple[str, ...], findings: Findings) -> Vocabulary | None:
+    """vocab.json: a file of Hugging Face's tokenizers with XTTS's special tokens."""
+
+    def refuse(found: str, expected: str) -> None:
+        remedy = "Upload the vocab.json that the model was trained with, unchanged."
+        findings.refuse("BadVocabulary", VOCABULARY_FILE, found, expected, remedy)
+
+    if len(data) > MAX_VOCABULARY_BYTES:
+        return refuse(f"{len(data)} bytes", "a tokenizer of a few thousand tokens")
+    try:
+        tokenizer = tokenizers.Tokenizer.from_str(data.decode("utf-8"))
+        ids = tokenizer.get_vocab(with_added_tokens=True)
+    except UnicodeDecodeError:
+        return refuse("bytes that are not UTF-8 text", "a tokenizers JSON file")
+    except BaseException as error:  # a plain Exception, or the panic of a library in Rust
+        if isinstance(error, MemoryError | KeyboardInterrupt):
+            raise
+        return refuse(f"not a tokenizers file ({error})"[:200], "a tokenizers JSON file with a BPE model")
+    missing = [token for token in ("[START]", "[STOP]", "[UNK]", "[SPACE]") if token not in ids]
+    if missing:
+        return refuse(f"no token {' '.join(missing)}", "XTTS's special tokens")
+    if max(ids.values()) >= MAX_TEXT_TOKENS:
+        return refuse(f"a token with id {max(ids.values())}", f"ids below {MAX_TEXT_TOKENS}")
+    if untagged := [language for language in languages if f"[{language}]" not in ids]:
+        findings.warn(
+            "BadVocabulary",
+            VOCABULARY_FILE,
+            f"no token {' '.join(f'[{language}]' for language in untagged)}",
+            "one for every language of config.json",
+            "These languages will be spoken worse; remove them from config.json if they were not trained.",
+        )
+    return Vocabulary(max(ids.values()) + 1, ids["[START]"], ids["[STOP]"])
+
+
+def _is_kind(value: Any, kind: type) -> bool:
+    if kind is float and type(value) is float:
+        return math.isfinite(value)
+    return type(value) is kind or (kind is float and type(value) is int)
+
+
+def _range(key: Key) -> str:
+    return "" if key.kind is bool else f" from {key.low:g} to {key.high:g}"
+
+
+def _shown(value: Any) -> str:
+    """For a message: short, and safe to print."""
+    if isinstance(value, dict | list):
+        return f"a JSON {_json_type(value)} of {len(value)}"
+    return ascii(value)[:60] if not isinstance(value, int) or abs(value) < 10**20 else "a huge number"
+
+
+def _json_type(value: Any) -> str:
+    names = {dict: "object", list: "list", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")
