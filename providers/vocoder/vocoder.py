@@ -1,0 +1,96 @@
+"""Spans of several utterances → their samples, in batches of windows of equal length."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from providers.vocoder.hifigan import HifiganGenerator
+from providers.vocoder.windows import FrameSpan, Window, split_into_windows
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How windows are brought together. None of it changes a sample beyond rounding."""
+
+    length_multiple: int  # windows are padded to multiples of this many frames
+    max_window_frames: int  # longer spans are split
+    max_batch_frames: int  # frames over all windows that are vocoded at once
+
+
+# A CPU core does one window as fast per frame as several, and the activations of short ones stay in its
+# cache.
+# A GPU is only full with many windows, and there padding is cheaper than another launch of 150 kernels.
+CPU_BATCHING = Batching(length_multiple=1, max_window_frames=256, max_batch_frames=256)
+CUDA_BATCHING = Batching(length_multiple=16, max_window_frames=1024, max_batch_frames=8192)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VocoderInput:
+    """What one utterance has to vocode now."""
+
+    span: FrameSpan
+    frames: Tensor  # [n, in_channels]: exactly those of span.context(receptive field)
+    speaker: Tensor  # [speaker_channels]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """One window of one input, padded."""
+
+    source: int  # index of the input
+    frames: Tensor  # [length, in_channels]
+    speaker: Tensor
+    keep: slice  # of the samples
+
+
+class Vocoder:
+    def __init__(self, generator: HifiganGenerator, batching: Batching | None = None) -> None:
+        self.generator = generator
+        on_cpu = generator.device.type == "cpu"
+        self.batching = batching or (CPU_BATCHING if on_cpu else CUDA_BATCHING)
+
+    @torch.inference_mode()
+    def vocode(self, inputs: Sequence[VocoderInput]) -> list[Tensor]:
+        """The samples of each input's span: float32 [n · samples_per_frame] in [-1, 1], on the device."""
+        samples: list[list[Tensor]] = [[] for _ in inputs]
+        pieces = [piece for i, item in enumerate(inputs) for piece in self._pieces(i, item)]
+        kept: dict[int, Tensor] = {}
+        for batch in self._batches(pieces):
+            frames = torch.stack([pieces[i].frames for i in batch])
+            speakers = torch.stack([pieces[i].speaker for i in batch])
+            waves = self.generator(frames, speakers)
+            kept.update({i: wave[pieces[i].keep] for i, wave in zip(batch, waves, strict=True)})
+        for i, piece in enumerate(pieces):  # windows of an input in their order
+            samples[piece.source].append(kept[i])
+        return [torch.cat(parts) if parts else self._silence() for parts in samples]
+
+    def _pieces(self, source: int, item: VocoderInput) -> Iterator[_Piece]:
+        field = self.generator.receptive_field
+        first, _ = item.span.context(field)
+        for window in split_into_windows(item.span, field, self.batching.max_window_frames):
+            padding = window.padding(self.batching.length_multiple)
+            frames = F.pad(item.frames[window.start - first : window.stop - first], (0, 0, *padding))
+            yield _Piece(source, frames, item.speaker, self._kept_samples(window, padding[0]))
+
+    def _kept_samples(self, window: Window, padding_left: int) -> slice:
+        origin = window.start - padding_left
+        scale = self.generator.samples_per_frame
+        return slice((window.keep_start - origin) * scale, (window.keep_stop - origin) * scale)
+
+    def _batches(self, pieces: Sequence[_Piece]) -> Iterator[list[int]]:
+        """Indices of pieces of equal length, in the order of the first of each length."""
+        by_length: dict[int, list[int]] = defaultdict(list)
+        for i, piece in enumerate(pieces):
+            by_length[len(piece.frames)].append(i)
+        for length, members in by_length.items():
+            size = max(self.batching.max_batch_frames // length, 1)
+            yield from (members[i : i + size] for i in range(0, len(members), size))
+
+    def _silence(self) -> Tensor:
+        return torch.empty(0, device=self.generator.device)
