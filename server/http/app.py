@@ -1,0 +1,88 @@
+"""The HTTP application: what it stands on, what every request passes, and its routes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from models_store.report import GIB, MIB
+from models_store.store import ModelsStore
+from server.http.auth import BearerAuth
+from server.http.errors import install_handlers
+from server.http.intakes import Intakes
+from server.http.metrics import Metrics
+from server.http.middleware import BodyLimit, RequestContext
+from server.http.origins import OriginCheck
+from server.http.routes import models, operations, speech, submissions, voices
+from server.http.services import Services, SpeechClient
+from server.http.text_pool import TextPool, TextReader
+from server.settings import Settings
+
+log = structlog.get_logger()
+
+MAX_JSON_BYTES = MIB
+# What the multipart form around an upload may add to it.
+FORM_BYTES = MIB
+
+READABLE_HEADERS = ("x-request-id", "x-seed", "x-sample-rate", "Retry-After", "Location")
+
+
+def create_app(
+    settings: Settings, store: ModelsStore, client: SpeechClient, text: TextReader | None = None
+) -> FastAPI:
+    """`text` None: a process pool of our own, started and stopped with the app."""
+    metrics = Metrics()
+    pool = TextPool(settings.text_processes, metrics) if text is None else None
+    intakes = Intakes(settings.home_path / "intakes", store, round(settings.max_upload_gib * GIB))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await client.connect()
+        try:
+            if pool is not None:
+                await pool.start()
+            yield
+        finally:
+            await intakes.close()
+            if pool is not None:
+                await pool.close()
+            await client.close()
+
+    app = FastAPI(title="Voice Core", lifespan=lifespan, redoc_url=None, openapi_url="/openapi.json")
+    reader = pool or text
+    assert reader is not None
+    app.state.services = Services(settings, store, client, reader, intakes, metrics)
+    install_handlers(app)
+    for routes in (speech, models, voices, submissions, operations):
+        app.include_router(routes.router)
+    _install_middleware(app, settings, metrics)
+    return app
+
+
+def _install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """From the innermost to the outermost."""
+
+    def limit_bytes(path: str) -> int:
+        if path.startswith("/v1/submissions"):
+            return round(settings.max_upload_gib * GIB) + FORM_BYTES
+        if path.startswith("/v1/audio/voices"):
+            return round(settings.max_voice_upload_mib * MIB) + FORM_BYTES
+        return MAX_JSON_BYTES
+
+    app.add_middleware(BodyLimit, limit_bytes=limit_bytes)
+    app.add_middleware(OriginCheck, allowed=settings.cors_origins)
+    if settings.api_key is not None:
+        app.add_middleware(BearerAuth, api_key=settings.api_key.get_secret_value())
+    app.add_middleware(RequestContext, metrics=metrics)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=READABLE_HEADERS,
+        )

@@ -1,0 +1,34 @@
+"""Bodies that routes read from the wire themselves, described for the OpenAPI page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from server.http.uploads import ARCHIVE_SUFFIXES
+
+FILE_FIELDS = {"file", "audio_sample"}
+
+
+def multipart(required: Sequence[str] = (), **fields: str) -> dict[str, Any]:
+    """`openapi_extra` of a form: field → its sentence."""
+    return {"requestBody": {"required": True, "content": _form(required, fields)}}
+
+
+def multipart_or_archive(**fields: str) -> dict[str, Any]:
+    """`openapi_extra` of a form that may also be an archive as the whole body."""
+    archive = {"schema": {"type": "string", "format": "binary"}}
+    content = _form((), fields) | {media_type: archive for media_type in ARCHIVE_SUFFIXES}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _form(required: Sequence[str], fields: dict[str, str]) -> dict[str, Any]:
+    properties = {name: {"description": sentence} | _schema(name) for name, sentence in fields.items()}
+    schema = {"type": "object", "required": list(required), "properties": properties}
+    return {"multipart/form-data": {"schema": schema}}
+
+
+def _schema(name: str) -> dict[str, Any]:
+    if name in FILE_FIELDS:
+        return {"type": "array", "items": {"type": "string", "format": "binary"}}
+    return {"type": "string"}

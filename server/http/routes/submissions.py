@@ -1,0 +1,132 @@
+"""Submissions: hand one in, see what became of it, move its names, take it away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, ExitStack, suppress
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from models_store import submission as stored
+from models_store.catalogue import check_name
+from models_store.errors import InUse, NotFound
+from server.errors import WorkerLost
+from server.http.errors import Refused
+from server.http.intakes import INTAKE_ID
+from server.http.openapi import multipart_or_archive
+from server.http.schemas import Deleted, Intake, Submission, SubmissionList, SubmissionName
+from server.http.services import Services, Serving
+from server.http.uploads import Upload, receive_upload
+
+router = APIRouter(prefix="/v1/submissions", tags=["submissions"])
+
+_BODY = multipart_or_archive(
+    name="What to call the submission; also as a query parameter.",
+    file="One archive (.zip, .tar, .tar.gz), or each file of the folder.",
+)
+
+
+@router.post("", status_code=202, openapi_extra=_BODY, response_model=Intake)
+async def submit(
+    request: Request,
+    services: Serving,
+    name: str | None = None,
+    wait: Annotated[bool, Query(description="Answer when the upload was read, not before.")] = False,
+) -> Response:
+    """Hand in a model. The upload is checked and converted after it was received; ask for the intake's id."""
+    services.intakes.check_room()
+    if name is not None:
+        check_name(name)  # before gigabytes are sent
+    async with AsyncExitStack() as held:
+        scratch = ExitStack()
+        folder = await asyncio.to_thread(scratch.enter_context, services.store.scratch())
+        held.push_async_callback(asyncio.to_thread, scratch.close)
+        upload = await receive_upload(request, folder)
+        name = name or upload.fields.get("name")
+        if name is None:
+            message = "found no `name`; expected what to call the submission."
+            raise Refused(422, message, "invalid_value", "name")
+        check_name(name)
+        intake = services.intakes.start(_submitted(upload), name, held.pop_all())
+    return await _answer(intake.id, services, wait)
+
+
+@router.get("")
+async def list_submissions(services: Serving) -> SubmissionList:
+    return SubmissionList(data=await asyncio.to_thread(_all_submissions, services))
+
+
+@router.get("/{name_or_id}")
+async def get_submission(name_or_id: str, services: Serving) -> Submission | Intake:
+    """A submission by name or id, or an intake by its id."""
+    if INTAKE_ID.fullmatch(name_or_id):
+        return await asyncio.to_thread(services.intakes.get, name_or_id)
+    return await asyncio.to_thread(_one_submission, services, name_or_id)
+
+
+@router.put("/{name}")
+async def set_name(name: str, body: SubmissionName, services: Serving) -> Submission:
+    """Let a name mean another submission, or give a submission one more name."""
+    await asyncio.to_thread(services.store.alias, name, body.submission)
+    return await asyncio.to_thread(_one_submission, services, name)
+
+
+@router.delete("/{name_or_id}")
+async def delete_submission(
+    name_or_id: str,
+    services: Serving,
+    force: Annotated[bool, Query(description="Evict it first, and forget all of its names.")] = False,
+) -> Deleted:
+    """Take a submission away: 409 while it is resident or has another name, unless forced."""
+    submission = await asyncio.to_thread(services.store.resolve, name_or_id)
+    if force:
+        await _evict(services, submission.id)
+    await asyncio.to_thread(services.store.delete, name_or_id, force)
+    return Deleted(id=submission.id, object="submission.deleted")
+
+
+async def _answer(intake_id: str, services: Services, wait: bool) -> Response:
+    location = {"Location": f"/v1/submissions/{intake_id}"}
+    intake = await services.intakes.finished(intake_id) if wait else services.intakes.get(intake_id)
+    if intake.error is not None:
+        return JSONResponse({"error": intake.error}, intake.error["http_status"], location)
+    return JSONResponse(intake.model_dump(), 201 if intake.status == "published" else 202, location)
+
+
+async def _evict(services: Services, submission_id: str) -> None:
+    # What is being spoken is spoken to its end: the weights are in memory, their files may go.
+    with suppress(InUse, NotFound, WorkerLost):
+        await services.client.evict(submission_id)
+
+
+def _submitted(upload: Upload) -> Path:
+    """One file is an archive, several are the submission's own files."""
+    if not upload.files:
+        message = "found no file; expected an archive, or each file of the submission."
+        raise Refused(422, message, "invalid_value", "file")
+    return upload.files[0] if len(upload.files) == 1 else upload.folder
+
+
+def _all_submissions(services: Services) -> list[Submission]:
+    names = services.store.names()
+    return [_described(submission, names) for submission in services.store.submissions()]
+
+
+def _one_submission(services: Services, name_or_id: str) -> Submission:
+    return _described(services.store.resolve(name_or_id), services.store.names())
+
+
+def _described(submission: stored.Submission, names: Mapping[str, str]) -> Submission:
+    return Submission(
+        id=submission.id,
+        names=[name for name, named in names.items() if named == submission.id],
+        family=submission.family,
+        variant=submission.variant,
+        languages=list(submission.languages),
+        size_bytes=submission.size_bytes,
+        submitted_at=submission.submitted_at,
+    )

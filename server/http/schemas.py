@@ -1,0 +1,210 @@
+"""What requests may say and what responses look like; the OpenAPI page is made of these models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from server.http.encoders import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
+
+ResponseFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+StreamFormat = Literal["audio", "sse"]
+Place = Literal["device", "host", "disk"]
+
+
+def _speakable(text: str) -> str:
+    if not text.strip():
+        raise ValueError("some text to speak")
+    return text
+
+
+class VoiceReference(BaseModel):
+    """OpenAI's other way to name a voice."""
+
+    id: str
+
+
+class SpeechRequest(BaseModel):
+    """OpenAI's fields, then ours. Fields that are neither are ignored, and null means the default."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    input: Annotated[str, AfterValidator(_speakable)] = Field(description="The text to speak.")
+    model: str | None = Field(
+        default=None, description="A submission's name or id; OpenAI's model names mean the default model."
+    )
+    voice: str | VoiceReference = Field(
+        default="default",
+        description="A registered voice's name or id; `default` and OpenAI's voice names mean the "
+        "submission's own.",
+    )
+    response_format: ResponseFormat = Field(
+        default="mp3", description="pcm is 16-bit little-endian mono at 24 kHz."
+    )
+    speed: float = Field(default=1.0, ge=0.25, le=4.0, allow_inf_nan=False)
+    stream_format: StreamFormat = Field(
+        default="audio", description="sse: events speech.audio.delta and speech.audio.done instead of bytes."
+    )
+    instructions: str | None = Field(default=None, description="Accepted and ignored: no family follows any.")
+
+    language: str | None = Field(default=None, description="BCP-47; left out, it is detected.")
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**63,
+        description="The same seed gives the same speech; left out, it is drawn.",
+    )
+    temperature: float | None = Field(
+        default=None, ge=0.0, le=10.0, allow_inf_nan=False, description="0 is greedy."
+    )
+    top_k: int | None = Field(default=None, ge=0, le=2**31 - 1, description="0 is off.")
+    top_p: float | None = Field(default=None, gt=0.0, le=1.0, allow_inf_nan=False)
+    repetition_penalty: float | None = Field(default=None, gt=0.0, le=100.0, allow_inf_nan=False)
+    sample_rate: int | None = Field(
+        default=None,
+        ge=MIN_SAMPLE_RATE_HZ,
+        le=MAX_SAMPLE_RATE_HZ,
+        description="Hz, 24000 if left out; a codec that lacks the rate takes its next higher one.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            return {name: value for name, value in data.items() if value is not None}
+        return data
+
+    @property
+    def voice_name(self) -> str:
+        return self.voice.id if isinstance(self.voice, VoiceReference) else self.voice
+
+    @property
+    def sampling_changes(self) -> dict[str, float | int]:
+        """The given fields of SamplingParams."""
+        names = ("temperature", "top_k", "top_p", "repetition_penalty", "seed")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+class VoiceName(BaseModel):
+    name: str
+
+
+class Model(BaseModel):
+    """OpenAI's model object and what a listener wants to know besides."""
+
+    id: str = Field(description="The submission's name, or its id where it has none.")
+    object: Literal["model"] = "model"
+    created: int = Field(description="Seconds since 1970.")
+    owned_by: str = "voicecore"
+    submission_id: str
+    family: str
+    variant: str
+    languages: list[str]
+    voices: list[VoiceName]
+    resident: Place | None = Field(
+        description="Where its weights are; null while the device process doesn't answer."
+    )
+    size_bytes: int
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class AudioModel(BaseModel):
+    id: str
+
+
+class AudioModelList(BaseModel):
+    """The shape that Open WebUI reads."""
+
+    models: list[AudioModel]
+
+
+class Voice(BaseModel):
+    id: str = Field(description="What `voice` of a speech request takes.")
+    name: str
+    voice_id: str | None = Field(
+        default=None, description="The digest of its recordings; null for `default`."
+    )
+    duration_s: float | None = None
+    language: str | None = None
+
+
+class VoiceList(BaseModel):
+    voices: list[Voice]
+
+
+class AddedVoice(Voice):
+    object: Literal["audio.voice"] = "audio.voice"
+    created_at: int
+    warnings: list[str]
+
+
+class Deleted(BaseModel):
+    id: str
+    object: str
+    deleted: Literal[True] = True
+
+
+class SubmissionName(BaseModel):
+    """The body of a name's move."""
+
+    submission: str = Field(description="The name or id of the submission that the name shall mean.")
+
+
+class IntakeProgress(BaseModel):
+    phase: str
+    done_bytes: int
+    total_bytes: int
+
+
+class Intake(BaseModel):
+    """One upload on its way into the store."""
+
+    id: str
+    object: Literal["intake"] = "intake"
+    name: str
+    status: Literal["waiting", "running", "published", "refused", "failed"]
+    progress: IntakeProgress | None = None
+    submission_id: str | None = Field(default=None, description="Once it is published.")
+    is_new: bool | None = Field(
+        default=None, description="False: the same content had been submitted before."
+    )
+    report: dict[str, Any] | None = Field(default=None, description="As `voicecore check --json` prints it.")
+    error: dict[str, Any] | None = Field(default=None, description="Why it was refused or failed.")
+
+
+class Submission(BaseModel):
+    id: str
+    object: Literal["submission"] = "submission"
+    names: list[str]
+    family: str
+    variant: str
+    languages: list[str]
+    size_bytes: int
+    submitted_at: str
+
+
+class SubmissionList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Submission]
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    status: Literal["ready", "starting"]
+    worker: Literal["up", "down"]
+    missing: list[str] = Field(description="Preloaded submissions that aren't resident yet.")
+
+
+class About(BaseModel):
+    name: Literal["Voice Core"] = "Voice Core"
+    speech: str = "POST /v1/audio/speech"
+    models: str = "GET /v1/models"
+    docs: str = "/docs"
