@@ -36,6 +36,12 @@ def text_front_end(files: SubmissionFiles) -> TextFrontEnd:
     return cast(TextFrontEnd, _resolve(FAMILIES[files.submission.family].text_front_end)(files))
 
 
+def import_text_front_ends() -> None:
+    """Ahead of the first request: their libraries take a second."""
+    for family in FAMILIES.values():
+        import_module(family.text_front_end.partition(":")[0])
+
+
 def _resolve(entry: str) -> Any:
     module, _, name = entry.partition(":")
     return getattr(import_module(module), name)
