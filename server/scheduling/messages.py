@@ -97,7 +97,7 @@ class Resident(msgspec.Struct, frozen=True):
     submission_id: str
     size_bytes: int
     place: str  # "device" or "host"
-    in_use: int  # running and waiting utterances
+    in_use: int  # requests, running and waiting
 
 
 class WorkerState(msgspec.Struct, frozen=True):

@@ -1,0 +1,99 @@
+"""What the settings mean on this machine: the one place that resolves `auto` and 0.
+
+torch is imported when asked, by the device process only.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from providers.errors import EngineError
+from providers.interface import EngineSettings
+from server.scheduling.residency import GIB, Budgets
+from server.scheduling.scheduler import Policy
+from server.settings import Settings
+
+DEVICE_MEMORY_SHARE = 0.6  # for weights; the rest is for KV caches, activations and everybody else
+
+
+@dataclass(frozen=True, slots=True)
+class KindOfDevice:
+    dtype: Literal["float32", "bfloat16"]
+    num_slots: int
+    policy: Policy
+    keeps_host_copies: bool
+
+
+KINDS = {
+    # A step takes tens of milliseconds, a second of audio a good part of one to vocode: small portions, so
+    # that nobody waits for long. Host memory is the device's own: a second copy there would save nothing.
+    "cpu": KindOfDevice(
+        dtype="float32",
+        num_slots=8,
+        policy=Policy(
+            chunk_tokens=(8, 12, 20, 40), max_decode_steps=2, max_prefills=2, max_vocoded_tokens=64
+        ),
+        keeps_host_copies=False,
+    ),
+    # A step takes half a millisecond: the host must not be asked after each.
+    "cuda": KindOfDevice(dtype="bfloat16", num_slots=64, policy=Policy(), keeps_host_copies=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    engine: EngineSettings
+    policy: Policy
+    budgets: Budgets
+
+
+def open_device(settings: Settings) -> Device:
+    """Resolve the settings, set the number of CPU threads. Raises EngineError if there is no such device."""
+    import torch
+
+    torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
+    name = settings.device
+    if name == "auto":
+        name = "cuda:0" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        kind = KINDS[device.type]
+    except (RuntimeError, KeyError):
+        raise EngineError(f"found the device {name!r}; expected cpu, cuda:0, cuda:1 … or auto.") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EngineError(
+            f"found the device {name!r}; expected one of the {torch.cuda.device_count()} CUDA devices here. "
+            "Check the driver, or set VOICECORE_DEVICE to cpu."
+        )
+    memory_bytes = (
+        torch.cuda.get_device_properties(device).total_memory
+        if device.type == "cuda"
+        else psutil.virtual_memory().total
+    )
+    return Device(
+        EngineSettings(
+            device=name,
+            dtype=kind.dtype if settings.dtype == "auto" else settings.dtype,
+            num_slots=settings.slots or kind.num_slots,
+        ),
+        kind.policy,
+        Budgets(
+            device_bytes=int(settings.device_budget_gib * GIB or DEVICE_MEMORY_SHARE * memory_bytes),
+            host_bytes=int(settings.host_budget_gib * GIB) if kind.keeps_host_copies else 0,
+        ),
+    )
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether the device can't be used any more by this process: CUDA errors stick to it.
+
+    Known by type name and text, so that asking needs no torch. Out of memory is not one of them, nor is any
+    error that we raise, whose text may quote a caller's.
+    """
+    if not isinstance(error, RuntimeError) or type(error).__name__ == "OutOfMemoryError":
+        return False
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
