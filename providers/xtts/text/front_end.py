@@ -1,0 +1,83 @@
+"""`XttsTextFrontEnd`: text of a request → prompts of its utterances, for one submission."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from tokenizers import Tokenizer
+
+from models_store.checkpoints.architecture import XttsConfig
+from models_store.submission import SubmissionFiles
+from providers.errors import EmptyText, TextTooLong, UnsupportedLanguage
+from providers.interface import Prompt, SamplingParams
+from providers.xtts.text.cleaning import clean, is_speakable
+from providers.xtts.text.detection import detect
+from providers.xtts.text.languages import Language, offered_languages, resolve
+from providers.xtts.text.normalization import spoken, transliterate
+from providers.xtts.text.sentences import split
+
+# Of an utterance's audio tokens, the start token and two that the decoder keeps.
+_RESERVED_AUDIO_TOKENS = 3
+# Digits and signs grow when they are put into words, so a piece within the limit on characters can take
+# longer to say than the 28 s that 602 speech tokens last. At this growth English takes about 25 s.
+_GROWTH = 1.5
+
+
+class XttsTextFrontEnd:
+    """Not thread-safe (num2words keeps state); cheap to make in every process of a pool."""
+
+    def __init__(self, files: SubmissionFiles) -> None:
+        self._config = msgspec.json.decode(files.paths["config"].read_bytes(), type=XttsConfig)
+        self._tokenizer = Tokenizer.from_file(str(files.paths["vocabulary"]))
+        self._languages = offered_languages(files.submission.languages)
+
+    @property
+    def default_sampling(self) -> SamplingParams:
+        return SamplingParams(
+            temperature=self._config.temperature,
+            top_k=self._config.top_k,
+            top_p=self._config.top_p,
+            repetition_penalty=self._config.repetition_penalty,
+            max_tokens=self._config.max_audio_tokens - _RESERVED_AUDIO_TOKENS,
+            seed=0,
+        )
+
+    def prompts(self, text: str, language: str | None) -> list[Prompt]:
+        """One prompt per utterance, in order. Raises UnsupportedLanguage, EmptyText, TextTooLong."""
+        text = clean(text)
+        row = self._language(text, language)
+        pieces = split(text, row.primary, row.max_chars)
+        prompts = [prompt for piece in pieces for prompt in self._fitting(piece, row)]
+        if not prompts:
+            raise EmptyText("found nothing that can be spoken; expected at least one letter or digit")
+        return prompts
+
+    def _language(self, text: str, tag: str | None) -> Language:
+        if tag is not None:
+            return resolve(tag, self._languages)
+        if not self._languages:
+            raise UnsupportedLanguage("to be detected", ())
+        return self._languages[detect(text, tuple(self._languages))]
+
+    def _fitting(self, piece: str, language: Language) -> Iterator[Prompt]:
+        """The prompt of a piece, or of its parts where its words are too many for one utterance."""
+        words = spoken(piece, language.code)
+        if not is_speakable(words):
+            return
+        normalised = transliterate(words, language.code)
+        ids = self._encode(normalised, language)
+        num_allowed = self._config.max_text_tokens - 1
+        if len(ids) <= num_allowed and (len(words) <= _GROWTH * language.max_chars or len(piece) == 1):
+            yield Prompt(ids=ids, text=normalised, language=language.code)
+            return
+        if len(piece) == 1:
+            raise TextTooLong(
+                f"found {len(ids)} text tokens for {piece!r} alone; this submission takes {num_allowed}"
+            )
+        for part in split(piece, language.primary, (len(piece) + 1) // 2):
+            yield from self._fitting(part, language)
+
+    def _encode(self, normalised: str, language: Language) -> tuple[int, ...]:
+        prompt = f"[{language.code}]{normalised}".replace(" ", "[SPACE]")
+        return tuple(self._tokenizer.encode(prompt).ids)
