@@ -223,12 +223,12 @@ def speak(
         str, typer.Option(help="A registered voice; default: the submission's own.")
     ] = "default",
     language: Annotated[str | None, typer.Option(help="BCP-47; default: detected.")] = None,
-    speed: Annotated[float, typer.Option(min=0.25, max=4.0)] = 1.0,
-    seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same speech.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0.0)] = None,
-    top_k: Annotated[int | None, typer.Option(min=0)] = None,
-    top_p: Annotated[float | None, typer.Option(min=0.0, max=1.0)] = None,
-    repetition_penalty: Annotated[float | None, typer.Option(min=0.0)] = None,
+    speed: Annotated[float, typer.Option(help="0.25 to 4.")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same speech.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="0 is off.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Up to 1.")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="1 is none.")] = None,
     local: Annotated[bool, typer.Option("--local", help="Without a server, even if one runs.")] = False,
     host: Annotated[str | None, typer.Option(help="The server's address (VOICECORE_HOST).")] = None,
     port: Annotated[int | None, typer.Option(help="The server's port (VOICECORE_PORT).")] = None,
@@ -236,27 +236,28 @@ def speak(
     home: Home = None,
 ) -> None:
     """Say a text into a file: with the server that runs, else without one."""
-    from server.flags import read_settings
-    from server.speech_file import Speech, write_speech
+    from server import console
+    from server.flags import parse, read_settings
+    from server.http.schemas import SpeechRequest
+    from server.speech_file import format_of, write_speech
 
-    sampling = {
-        "seed": seed,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "repetition_penalty": repetition_penalty,
-    }
-    given = {"host": host, "port": port, "api_key": api_key, "home": home}
-    settings = read_settings(**{name: value for name, value in given.items() if value is not None})
-    speech = Speech(
-        text=sys.stdin.read() if text == "-" else text,
+    settings = read_settings(host=host, port=port, api_key=api_key, home=home)
+    request = parse(
+        SpeechRequest,
+        input=sys.stdin.read() if text == "-" else text,
         model=model,
         voice=voice,
+        response_format=format_of(output).name,
         language=language,
         speed=speed,
-        sampling={name: value for name, value in sampling.items() if value is not None},
+        seed=seed,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
     )
-    write_speech(speech, output, settings, local)
+    speaker = write_speech(request, output, settings, local)
+    console.err.print(f"{speaker} spoke into {output}", markup=False)
 
 
 @app.command()
@@ -270,7 +271,7 @@ def doctor(
     from server.doctor import examine
     from server.flags import read_settings
 
-    settings = read_settings(**({} if home is None else {"home": home}))
+    settings = read_settings(home=home)
     findings = []
     for finding in examine(settings, deep):
         findings.append(finding)
@@ -364,7 +365,7 @@ def _store(home: Path | None) -> ModelsStore:
     from models_store.store import ModelsStore
     from server.flags import read_settings
 
-    return ModelsStore(read_settings(**({} if home is None else {"home": home})).store_path)
+    return ModelsStore(read_settings(home=home).store_path)
 
 
 def _progress(silent: bool) -> AbstractContextManager[ProgressCallback | None]:

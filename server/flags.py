@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from server.settings import Settings
+
+Model = TypeVar("Model", bound=BaseModel)
 
 PREFIX = Settings.model_config["env_prefix"]
 
@@ -23,7 +25,7 @@ def with_setting_flags(run: Callable[[Settings], None]) -> Callable[..., None]:
     """
 
     def command(**flags: Any) -> None:
-        run(read_settings(**{name: value for name, value in flags.items() if value not in (None, [])}))
+        run(read_settings(**flags))
 
     command.__doc__ = run.__doc__
     command.__annotations__ = {name: _option(name, field) for name, field in Settings.model_fields.items()}
@@ -35,12 +37,18 @@ def with_setting_flags(run: Callable[[Settings], None]) -> Callable[..., None]:
     return command
 
 
-def read_settings(**given: Any) -> Settings:
-    """From these, then the environment, then the defaults. Raises typer.BadParameter with every mistake."""
+def read_settings(**flags: Any) -> Settings:
+    """From these where they are given, then the environment, then the defaults. Raises BadParameter."""
+    return parse(Settings, **flags)
+
+
+def parse(model: type[Model], /, **flags: Any) -> Model:
+    """A model of the flags that are given. Raises BadParameter with every mistake."""
+    given = {name: value for name, value in flags.items() if value not in (None, [])}
     try:
-        return Settings(**given)
+        return model(**given)
     except ValidationError as error:
-        raise typer.BadParameter("; ".join(_mistake(entry, given) for entry in error.errors())) from error
+        raise typer.BadParameter(_mistakes(error, given)) from error
 
 
 def _option(name: str, field: FieldInfo) -> Any:
@@ -60,8 +68,12 @@ def _flag_type(annotation: Any) -> Any:
     return (str if annotation is SecretStr else annotation) | None
 
 
-def _mistake(entry: Any, given: dict[str, Any]) -> str:
-    name = str(entry["loc"][0]) if entry["loc"] else ""
-    place = f"--{name.replace('_', '-')}" if name in given else f"{PREFIX}{name.upper()}"
-    found = "" if "key" in name else f"found {entry['input']!r}; "
-    return f"{place}: {found}{entry['msg'].replace('Input should be', 'expected')}"
+def _mistakes(error: ValidationError, given: Mapping[str, Any]) -> str:
+    """All of them, each with its flag or, where that wasn't given, its variable."""
+    told = []
+    for entry in error.errors():
+        name = str(entry["loc"][0]) if entry["loc"] else ""
+        place = f"--{name.replace('_', '-')}" if name in given else f"{PREFIX}{name.upper()}"
+        found = "a bad value" if "key" in name else repr(entry["input"])
+        told.append(f"{place}: found {found}; {entry['msg'].replace('Input should be', 'expected')}")
+    return "; ".join(told)
