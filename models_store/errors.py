@@ -13,6 +13,7 @@ ModelsStoreError
 │   ├── MissingTensor
 │   ├── UnexpectedTensor
 │   ├── WrongShape
+│   ├── WrongDtype
 │   └── UploadTooLarge         HTTP 413
 ├── NotFound                   the caller acts: HTTP 404
 ├── InUse                      the caller acts: HTTP 409
