@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeAlias
 
 from models_store.errors import Problem
 from models_store.report import Limits, Progress, ProgressCallback
@@ -229,13 +229,16 @@ def _kind_of_mode(mode: int) -> str:
 # Archives
 
 
+Source: TypeAlias = IO[bytes] | gzip.GzipFile
+
+
 class _Metered(io.RawIOBase):
     """A seekable source that refuses to be read or skipped by more than a submission needs.
 
     Archive libraries read what a header tells them to, into memory; only the content is asked for in pieces.
     """
 
-    def __init__(self, source: IO[bytes], collection: _Collection) -> None:
+    def __init__(self, source: Source, collection: _Collection) -> None:
         self._source = source
         self._collection = collection
         self._structure_bytes: int | None = None
@@ -357,7 +360,7 @@ def _kind_of_zip_member(info: zipfile.ZipInfo) -> str:
     return _kind_of_mode(mode) if stat.S_IFMT(mode) else "file"
 
 
-def _collect_tar(source: IO[bytes], collection: _Collection, report: Callable[[], None]) -> None:
+def _collect_tar(source: Source, collection: _Collection, report: Callable[[], None]) -> None:
     file = _Metered(source, collection)
     file.expect_structure()
     with tarfile.TarFile(fileobj=file, mode="r") as archive:

@@ -22,7 +22,7 @@ import os
 import struct
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from models_store.checkpoints.pickled import Inert, Name, PickleDamaged, Unpickled, read_pickle
 from models_store.checkpoints.stored_tensor import ELEMENT_TYPES, Extent, Storage, StoredTensor
@@ -205,6 +205,10 @@ def _pairs(_: Name, arguments: Sequence[Any]) -> dict[Any, Any]:
     return {key: value for key, value in items if isinstance(key, str)}
 
 
+def _empty_dict(_: Name, __: Sequence[Any]) -> dict[Any, Any]:
+    return {}  # its items follow
+
+
 def _sequence(_: Name, arguments: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(arguments[0]) if arguments else ()
 
@@ -213,14 +217,15 @@ def _inert(name: Name, _: Sequence[Any]) -> Inert:
     return Inert(name)
 
 
-_CALLS: Mapping[str, Callable[[Name, Sequence[Any]], Any]] = {
+_Call: TypeAlias = Callable[[Name, Sequence[Any]], Any]
+_CALLS: Mapping[str, _Call] = {
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
     "collections.OrderedDict": _pairs,
-    "collections.defaultdict": lambda name, _: _pairs(name, ()),
-    "collections.Counter": lambda name, _: _pairs(name, ()),
+    "collections.defaultdict": _empty_dict,
+    "collections.Counter": _empty_dict,
     "torch.Size": _sequence,
     # XTTS's config objects, under the module they were in and the one they are in.
     "TTS.tts.configs.xtts_config.XttsConfig": _inert,
@@ -251,7 +256,8 @@ _TYPES = frozenset(
 
 
 def _build(name: Name, arguments: Sequence[Any]) -> Any:
-    return _CALLS.get(str(name), _inert)(name, arguments)
+    call: _Call = _CALLS.get(str(name), _inert)
+    return call(name, arguments)
 
 
 def _foreign(names: frozenset[str]) -> tuple[str, ...]:

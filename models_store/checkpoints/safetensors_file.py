@@ -13,8 +13,6 @@ import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from models_store.checkpoints.stored_tensor import Array
-
 ALIGNMENT = 64  # of the first tensor, for reading by memory map
 ITEM_SIZES = {"F32": 4, "F16": 2, "BF16": 2}
 
@@ -50,7 +48,7 @@ def write_header(descriptor: int, entries: Mapping[str, Entry]) -> None:
     write_all(descriptor, struct.pack("<Q", len(text)) + text)
 
 
-def write_all(descriptor: int, data: bytes | Array) -> None:
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """All of it, where one system call may take only a part."""
     rest = memoryview(data).cast("B")
     while rest:

@@ -25,7 +25,7 @@ Array = NDArray[Any]
 class ElementType(NamedTuple):
     name: str  # as safetensors spells it
     itemsize: int
-    raw: str | None  # numpy's type of the same bits, for the types that are converted
+    raw: str  # numpy's type of the same bits
 
 
 ELEMENT_TYPES = {
@@ -34,15 +34,15 @@ ELEMENT_TYPES = {
         "FloatStorage": ("F32", 4, "<f4"),
         "HalfStorage": ("F16", 2, "<f2"),
         "BFloat16Storage": ("BF16", 2, "<u2"),  # numpy has no bfloat16
-        "DoubleStorage": ("F64", 8, None),
-        "LongStorage": ("I64", 8, None),
-        "IntStorage": ("I32", 4, None),
-        "ShortStorage": ("I16", 2, None),
-        "CharStorage": ("I8", 1, None),
-        "ByteStorage": ("U8", 1, None),
-        "BoolStorage": ("BOOL", 1, None),
-        "ComplexFloatStorage": ("C64", 8, None),
-        "ComplexDoubleStorage": ("C128", 16, None),
+        "DoubleStorage": ("F64", 8, "<f8"),
+        "LongStorage": ("I64", 8, "<i8"),
+        "IntStorage": ("I32", 4, "<i4"),
+        "ShortStorage": ("I16", 2, "<i2"),
+        "CharStorage": ("I8", 1, "<i1"),
+        "ByteStorage": ("U8", 1, "<u1"),
+        "BoolStorage": ("BOOL", 1, "?"),
+        "ComplexFloatStorage": ("C64", 8, "<c8"),
+        "ComplexDoubleStorage": ("C128", 16, "<c16"),
     }.items()
 }
 
@@ -121,7 +121,7 @@ def pieces(descriptor: int, extent: Extent, tensor: StoredTensor) -> Iterator[Ar
     """The elements in order, as flat arrays of the element type's raw bits. Raises EOFError."""
     itemsize = tensor.element.itemsize
     start = extent.start + tensor.offset * itemsize
-    if not tensor.in_order:
+    if tensor.num_elements and not tensor.in_order:
         span = _read(descriptor, start, tensor.span * itemsize).view(tensor.element.raw)
         strides = tuple(step * itemsize for step in tensor.stride)
         view = np.lib.stride_tricks.as_strided(span, tensor.shape, strides, writeable=False)
@@ -134,7 +134,8 @@ def pieces(descriptor: int, extent: Extent, tensor: StoredTensor) -> Iterator[Ar
 
 def whole(descriptor: int, extent: Extent, tensor: StoredTensor) -> Array:
     """The tensor in its shape, as raw bits."""
-    return np.concatenate([*pieces(descriptor, extent, tensor)]).reshape(tensor.shape)
+    none = np.empty(0, tensor.element.raw)
+    return np.concatenate([none, *pieces(descriptor, extent, tensor)]).reshape(tensor.shape)
 
 
 def to_float32(raw: Array, element: ElementType) -> NDArray[np.float32]:
@@ -155,7 +156,7 @@ def _read(descriptor: int, start: int, size: int) -> NDArray[np.uint8]:
     buffer = np.empty(size, np.uint8)
     filled = 0
     while filled < size:
-        count = os.preadv(descriptor, [memoryview(buffer)[filled:]], start + filled)
+        count = os.preadv(descriptor, [buffer.data[filled:]], start + filled)
         if not count:
             raise EOFError(f"the file ends {size - filled} bytes before the tensor does")
         filled += count

@@ -61,9 +61,9 @@ def convert(files: Mapping[str, int], arguments: Mapping[str, Any], progress: Pr
     vocabulary = _read_vocabulary(files, config, findings)
     model = _read_model(files, config, vocabulary, findings)
     if model and _fits(model, arguments["max_weights_bytes"], findings):
-        accepted = config is not None and vocabulary is not None and not findings.problems
+        accepted = not findings.problems
         _copy_weights(model, files, accepted, progress, findings)
-        if accepted and not findings.problems:
+        if config and vocabulary and not findings.problems:
             stored = _stored_config(model.architecture, config, vocabulary)
             write_all(files["config_out"], msgspec.json.encode(stored))
             write_all(files["vocabulary_out"], _read(files["vocabulary"], MAX_VOCABULARY_BYTES))
@@ -323,7 +323,7 @@ def _copy_weights(
         for piece, piece_finite in by_name[name].pieces(files["model"], model.extents):
             finite = finite and piece_finite
             if accepted:
-                write_all(files["weights"], piece)
+                write_all(files["weights"], piece.data)
         done += sum(part.size_bytes for part in by_name[name].parts)
         progress(done, total)
         if not finite:

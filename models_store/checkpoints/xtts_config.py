@@ -24,6 +24,8 @@ VOCABULARY_FILE = "vocab.json"
 MAX_CONFIG_BYTES = 16 << 20
 MAX_VOCABULARY_BYTES = 64 << 20
 MAX_TEXT_TOKENS = 1 << 20
+SPECIAL_TOKENS = ("[START]", "[STOP]", "[UNK]", "[SPACE]")
+MAX_FOUND_CHARS = 200
 
 # The languages of XTTS-v2, as its tags spell them.
 LANGUAGES = tuple("en es fr de it pt pl tr ru nl cs ar zh-cn hu ko ja hi".split())
@@ -112,40 +114,36 @@ class Vocabulary:
     stop_text_token: int
 
 
+class _Unreadable(Exception):
+    """The file as a whole is not what it must be."""
+
+    def __init__(self, found: str, expected: str) -> None:
+        super().__init__(found)
+        self.found = found[:MAX_FOUND_CHARS]
+        self.expected = expected
+
+
 def read_config(data: bytes, findings: Findings) -> PublishedConfig | None:
     """config.json: None where it isn't a JSON object at all, else what of it is sound."""
-    document = _parse(data, findings)
-    if document is None:
+    try:
+        document = _parse(data, findings)
+    except _Unreadable as error:
+        remedy = "Upload the config.json that training wrote, unchanged."
+        findings.refuse("BadConfig", CONFIG_FILE, error.found, error.expected, remedy)
         return None
-    values = {}
-    for key in KEYS:
-        value = _read_key(document, key, findings)
-        if value is not None:
-            values[key.path] = value
+    values = {key.path: value for key in KEYS if (value := _read_key(document, key, findings)) is not None}
     for path, meaning in VARIANT_KEYS.items():
         if values.get(path) is False:
-            findings.refuse(
-                "BadConfig",
-                CONFIG_FILE,
-                f"{path} false: {meaning}",
-                "an XTTS-v2 model",
-                "Submit a fine-tune of XTTS-v2.",
-            )
+            found = f"{path} false: {meaning}"
+            remedy = "Submit a fine-tune of XTTS-v2."
+            findings.refuse("BadConfig", CONFIG_FILE, found, "an XTTS-v2 model", remedy)
     return PublishedConfig(values, _read_languages(document, findings))
 
 
-def _parse(data: bytes, findings: Findings) -> dict[str, Any] | None:
-    def refuse(found: str) -> None:
-        findings.refuse(
-            "BadConfig",
-            CONFIG_FILE,
-            found,
-            "the JSON object that came with the model",
-            "Upload the config.json that training wrote, unchanged.",
-        )
-
+def _parse(data: bytes, findings: Findings) -> dict[str, Any]:
+    expected = "the JSON object that came with the model"
     if len(data) > MAX_CONFIG_BYTES:
-        return refuse(f"{len(data)} bytes")
+        raise _Unreadable(f"more than {MAX_CONFIG_BYTES} bytes", expected)
     try:
         text = data.decode("utf-8-sig")
         if fenced := FENCED.match(text):
@@ -160,13 +158,13 @@ def _parse(data: bytes, findings: Findings) -> dict[str, Any] | None:
         # Python's parser takes the literals Infinity and NaN, which the published file has.
         document = json.loads(text)
     except UnicodeDecodeError:
-        return refuse("bytes that are not UTF-8 text")
+        raise _Unreadable("bytes that are not UTF-8 text", expected) from None
     except RecursionError:
-        return refuse("JSON nested too deeply")
+        raise _Unreadable("JSON nested too deeply", expected) from None
     except ValueError as error:
-        return refuse(f"text that is not JSON ({error})"[:200])
+        raise _Unreadable(f"text that is not JSON ({error})", expected) from None
     if not isinstance(document, dict):
-        return refuse(f"a JSON {_json_type(document)}")
+        raise _Unreadable(f"a JSON {_json_type(document)}", expected)
     return document
 
 
@@ -233,27 +231,12 @@ def _read_languages(document: Mapping[str, Any], findings: Findings) -> tuple[st
 
 def read_vocabulary(data: bytes, languages: tuple[str, ...], findings: Findings) -> Vocabulary | None:
     """vocab.json: a file of Hugging Face's tokenizers with XTTS's special tokens."""
-
-    def refuse(found: str, expected: str) -> None:
-        remedy = "Upload the vocab.json that the model was trained with, unchanged."
-        findings.refuse("BadVocabulary", VOCABULARY_FILE, found, expected, remedy)
-
-    if len(data) > MAX_VOCABULARY_BYTES:
-        return refuse(f"{len(data)} bytes", "a tokenizer of a few thousand tokens")
     try:
-        tokenizer = tokenizers.Tokenizer.from_str(data.decode("utf-8"))
-        ids = tokenizer.get_vocab(with_added_tokens=True)
-    except UnicodeDecodeError:
-        return refuse("bytes that are not UTF-8 text", "a tokenizers JSON file")
-    except BaseException as error:  # a plain Exception, or the panic of a library in Rust
-        if isinstance(error, MemoryError | KeyboardInterrupt):
-            raise
-        return refuse(f"not a tokenizers file ({error})"[:200], "a tokenizers JSON file with a BPE model")
-    missing = [token for token in ("[START]", "[STOP]", "[UNK]", "[SPACE]") if token not in ids]
-    if missing:
-        return refuse(f"no token {' '.join(missing)}", "XTTS's special tokens")
-    if max(ids.values()) >= MAX_TEXT_TOKENS:
-        return refuse(f"a token with id {max(ids.values())}", f"ids below {MAX_TEXT_TOKENS}")
+        ids = _parse_vocabulary(data)
+    except _Unreadable as error:
+        remedy = "Upload the vocab.json that the model was trained with, unchanged."
+        findings.refuse("BadVocabulary", VOCABULARY_FILE, error.found, error.expected, remedy)
+        return None
     if untagged := [language for language in languages if f"[{language}]" not in ids]:
         findings.warn(
             "BadVocabulary",
@@ -263,6 +246,26 @@ def read_vocabulary(data: bytes, languages: tuple[str, ...], findings: Findings)
             "These languages will be spoken worse; remove them from config.json if they were not trained.",
         )
     return Vocabulary(max(ids.values()) + 1, ids["[START]"], ids["[STOP]"])
+
+
+def _parse_vocabulary(data: bytes) -> Mapping[str, int]:
+    """Token → id."""
+    expected = "a tokenizers JSON file with a BPE model"
+    if len(data) > MAX_VOCABULARY_BYTES:
+        raise _Unreadable(f"more than {MAX_VOCABULARY_BYTES} bytes", "a tokenizer of a few thousand tokens")
+    try:
+        ids = tokenizers.Tokenizer.from_str(data.decode("utf-8")).get_vocab(with_added_tokens=True)
+    except UnicodeDecodeError:
+        raise _Unreadable("bytes that are not UTF-8 text", expected) from None
+    except MemoryError:
+        raise
+    except BaseException as error:  # a plain Exception, or a panic of the library's Rust
+        raise _Unreadable(f"not a tokenizers file ({error})", expected) from None
+    if missing := [token for token in SPECIAL_TOKENS if token not in ids]:
+        raise _Unreadable(f"no token {' '.join(missing)}", "XTTS's special tokens")
+    if max(ids.values()) >= MAX_TEXT_TOKENS:
+        raise _Unreadable(f"a token with id {max(ids.values())}", f"ids below {MAX_TEXT_TOKENS}")
+    return ids
 
 
 def _is_kind(value: Any, kind: type) -> bool:
