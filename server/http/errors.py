@@ -101,8 +101,10 @@ def refusal_of(findings: Sequence[Mapping[str, Any]]) -> Refused:
             "found a body that is not a JSON object; expected one, sent with Content-Type: application/json.",
             "invalid_body",
         )
-    param = ".".join(str(part) for part in first["loc"][1:])
-    return Refused(422, " ".join(_sentence(finding) for finding in findings), "invalid_value", param)
+    # What follows a field's name in `loc` is which of its types was tried: the first one's finding will do.
+    by_field = {str(finding["loc"][1]): finding for finding in reversed(findings)}
+    message = " ".join(_sentence(field, finding) for field, finding in reversed(by_field.items()))
+    return Refused(422, message, "invalid_value", str(first["loc"][1]))
 
 
 def _known_error_body(status: int, error: Exception) -> dict[str, dict[str, Any]]:
@@ -123,15 +125,14 @@ def _retry_after(error: Exception, status: int) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(getattr(error, "retry_after_s", 1.0))))}
 
 
-def _sentence(finding: Mapping[str, Any]) -> str:
-    name = ".".join(str(part) for part in finding["loc"][1:])
+def _sentence(field: str, finding: Mapping[str, Any]) -> str:
     expected = finding["msg"].removeprefix("Value error, ")
     expected = expected[:1].lower() + expected[1:]
     if finding["type"] == "missing":
-        return f"found no `{name}`; expected it: {expected}."
+        return f"found no `{field}`; expected it: {expected}."
     shown = repr(finding["input"])
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    return f"`{name}`: found {shown}; expected: {expected}."
+    return f"`{field}`: found {shown}; expected: {expected}."
 
 
 def _snake_case(name: str) -> str:

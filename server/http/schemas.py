@@ -16,6 +16,8 @@ Place = Literal["device", "host", "disk"]
 def _speakable(text: str) -> str:
     if not text.strip():
         raise ValueError("some text to speak")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("Unicode text; half of a surrogate pair is no character")  # JSON lets them pass
     return text
 
 

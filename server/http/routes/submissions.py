@@ -60,12 +60,12 @@ async def list_submissions(services: Serving) -> SubmissionList:
     return SubmissionList(data=await asyncio.to_thread(_all_submissions, services))
 
 
-@router.get("/{name_or_id}")
-async def get_submission(name_or_id: str, services: Serving) -> Submission | Intake:
+@router.get("/{name}")
+async def get_submission(name: str, services: Serving) -> Submission | Intake:
     """A submission by name or id, or an intake by its id."""
-    if INTAKE_ID.fullmatch(name_or_id):
-        return await asyncio.to_thread(services.intakes.get, name_or_id)
-    return await asyncio.to_thread(_one_submission, services, name_or_id)
+    if INTAKE_ID.fullmatch(name):
+        return await asyncio.to_thread(services.intakes.get, name)
+    return await asyncio.to_thread(_one_submission, services, name)
 
 
 @router.put("/{name}")
@@ -75,17 +75,17 @@ async def set_name(name: str, body: SubmissionName, services: Serving) -> Submis
     return await asyncio.to_thread(_one_submission, services, name)
 
 
-@router.delete("/{name_or_id}")
+@router.delete("/{name}")
 async def delete_submission(
-    name_or_id: str,
+    name: str,
     services: Serving,
     force: Annotated[bool, Query(description="Evict it first, and forget all of its names.")] = False,
 ) -> Deleted:
     """Take a submission away: 409 while it is resident or has another name, unless forced."""
-    submission = await asyncio.to_thread(services.store.resolve, name_or_id)
+    submission = await asyncio.to_thread(services.store.resolve, name)
     if force:
         await _evict(services, submission.id)
-    await asyncio.to_thread(services.store.delete, name_or_id, force)
+    await asyncio.to_thread(services.store.delete, name, force)
     return Deleted(id=submission.id, object="submission.deleted")
 
 
@@ -116,8 +116,8 @@ def _all_submissions(services: Services) -> list[Submission]:
     return [_described(submission, names) for submission in services.store.submissions()]
 
 
-def _one_submission(services: Services, name_or_id: str) -> Submission:
-    return _described(services.store.resolve(name_or_id), services.store.names())
+def _one_submission(services: Services, name: str) -> Submission:
+    return _described(services.store.resolve(name), services.store.names())
 
 
 def _described(submission: stored.Submission, names: Mapping[str, str]) -> Submission:
