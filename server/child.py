@@ -14,6 +14,7 @@ from threading import Thread
 from server.settings import Settings
 
 EXIT_ORPHANED = 75
+EXIT_UNUSABLE = 78  # the settings or the machine are to blame: starting again won't help
 SUPERVISED = "--supervised"
 
 

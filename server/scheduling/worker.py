@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import structlog
@@ -42,7 +42,6 @@ READING_BELOW_BYTES = 1 * 2**20
 STALL_LIMIT_S = 30.0
 
 EXIT_DEVICE_LOST = 70
-EXIT_UNUSABLE = 78  # of sysexits.h: the configuration is wrong, starting again won't help
 
 log = structlog.get_logger()
 
@@ -60,6 +59,7 @@ class Worker:
         self.store = store
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._is_stopping = False
+        self.connections: set[_Connection] = set()
         self._threads = Threads(
             weights=ThreadPoolExecutor(1, "weights"), conditionings=ThreadPoolExecutor(1, "conditionings")
         )
@@ -79,9 +79,13 @@ class Worker:
             await self._preload(preload, ended)
             server = await loop.create_unix_server(lambda: _Connection(self), socket_path)
             log.info("the device process is ready", socket=str(socket_path))
-            async with server:
+            try:
                 await ended
+            finally:
+                server.close()
         finally:
+            for connection in [*self.connections]:
+                connection.close()
             self.post(self._stop)
             await asyncio.to_thread(engine_thread.join)
             for executor in self._threads:
@@ -163,6 +167,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._worker.connections.add(self)
         transport.set_write_buffer_limits(high=STALLED_ABOVE_BYTES, low=READING_BELOW_BYTES)
 
     def data_received(self, data: bytes) -> None:
@@ -171,7 +176,7 @@ class _Connection(asyncio.Protocol):
                 self._post(messages.to_worker.decode(body))
         except (ValueError, msgspec.DecodeError) as error:
             log.error("closed a connection that sent nonsense", error=str(error))
-            self._transport.abort()
+            self.close()
 
     def _post(self, message: messages.ToWorker) -> None:
         desk = self._worker.desk
@@ -193,9 +198,12 @@ class _Connection(asyncio.Protocol):
         self._stop_giving_up()
         self._worker.post(partial(self._worker.desk.stall, self, False))
 
+    def close(self) -> None:
+        self._transport.abort()
+
     def _give_up(self) -> None:
         log.error("closed a connection that has not read for long", limit_s=STALL_LIMIT_S)
-        self._transport.abort()
+        self.close()
 
     def _stop_giving_up(self) -> None:
         if self._giving_up is not None:
@@ -203,6 +211,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_giving_up()
+        self._worker.connections.discard(self)
         self._worker.post(partial(self._worker.desk.disconnect, self))
 
 
@@ -228,21 +237,28 @@ async def _serve_until_told(worker: Worker, socket_path: Path, preload: Sequence
         await serving
 
 
-def main() -> int:
+def run_process() -> NoReturn:
+    """What the process does, from its settings to its exit status."""
+    code = _run()
+    sys.stderr.flush()
+    os._exit(code)  # a lost CUDA context can hang an orderly exit
+
+
+def _run() -> int:
     settings = child.begin()
     logs.configure(settings)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the supervisor decides
     socket_path = worker_socket(settings.home_path)
     with open(f"{socket_path}.lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            worker = Worker(open_device(settings), ModelsStore(settings.store_path), settings)
         except BlockingIOError:
             log.error("another device process serves this data folder", home=str(settings.home_path))
-            return EXIT_UNUSABLE
-        try:
-            worker = Worker(open_device(settings), ModelsStore(settings.store_path), settings)
+            return child.EXIT_UNUSABLE
         except (EngineError, ModelsStoreError) as error:
             log.error("the device process can't start", error=str(error))
-            return EXIT_UNUSABLE
+            return child.EXIT_UNUSABLE
         try:
             asyncio.run(_serve_until_told(worker, socket_path, settings.preload))
         except Exception:
@@ -251,6 +267,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    os._exit(code)  # a lost CUDA context can hang an orderly exit
+    run_process()

@@ -22,7 +22,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models_store.submission import SubmissionFiles
+from models_store.recordings import wav_bytes
+from models_store.report import Checked, Converted, Report
+from models_store.store import ModelsStore
+from models_store.submission import Submission, SubmissionFiles
 from providers.errors import DeviceOutOfMemory, EmptyText, UnsupportedLanguage, UnusableVoice
 from providers.interface import (
     Admission,
@@ -84,6 +87,23 @@ def _samples_of_tokens(voice_timbre: np.float32, start: int, stop: int) -> Sampl
     return tokens.reshape(-1)
 
 
+def publish(
+    store: ModelsStore,
+    name: str,
+    variant: str = "tiny",
+    num_bytes: int = 1000,
+    voice_level: float = 0.25,
+    transcript: str | None = None,
+) -> Submission:
+    """Put a submission of the fake family into a store. Its `name` makes it differ from others."""
+    with store.scratch() as scratch:
+        weights, recording = scratch / "weights", scratch / "recording.wav"
+        weights.write_bytes(name.encode().ljust(num_bytes, b"."))
+        recording.write_bytes(wav_bytes(np.full(SAMPLE_RATE_HZ, voice_level, np.float32), SAMPLE_RATE_HZ))
+        converted = Converted("fake", variant, LANGUAGES, {"weights": weights}, recording, 1.0, transcript)
+        return store.publish(Checked(Report("fake"), converted), name).submission
+
+
 @dataclass(frozen=True)
 class FakeWeights:
     submission_id: str
@@ -113,6 +133,7 @@ class FakeEngine:
     num_slots: int = 4
     max_tokens: int = MAX_TOKENS
     seconds_per_step: float = 0.0
+    seconds_per_conditioning: float = 0.0
     memory_bytes: float = float("inf")
     resident: dict[str, FakeWeights] = field(default_factory=dict)
     slots: dict[int, Slot] = field(default_factory=dict)
@@ -147,6 +168,7 @@ class FakeEngine:
     def condition(self, submission_id: str, voice: ReferenceVoice) -> FakeConditioning:
         assert submission_id in self.resident
         self.conditioned.append(submission_id)
+        time.sleep(self.seconds_per_conditioning)
         if voice.transcript == Fault.UNUSABLE_VOICE:
             raise UnusableVoice("found a recording that the fake family can't use; expected another one.")
         mean = float(np.mean([recording.samples.mean() for recording in voice.recordings]))
@@ -237,6 +259,7 @@ class FakeProvider:
     num_slots: int | None = None  # None: as the engine settings say
     seconds_per_step: float = 0.0
     seconds_per_read: float = 0.0
+    seconds_per_conditioning: float = 0.0
     memory_bytes: float = float("inf")
     engines: list[FakeEngine] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
@@ -258,6 +281,7 @@ class FakeProvider:
             num_slots=self.num_slots or settings.num_slots,
             seconds_per_step=self.seconds_per_step,
             memory_bytes=self.memory_bytes,
+            seconds_per_conditioning=self.seconds_per_conditioning,
         )
         self.engines.append(engine)
         return engine
