@@ -26,7 +26,7 @@ class Batching:
 # A CPU core does one window as fast per frame as several, and the activations of short ones stay in its
 # cache.
 # A GPU is only full with many windows, and there padding is cheaper than another launch of 150 kernels.
-CPU_BATCHING = Batching(length_multiple=1, max_window_frames=256, max_batch_frames=256)
+CPU_BATCHING = Batching(length_multiple=1, max_window_frames=512, max_batch_frames=512)
 CUDA_BATCHING = Batching(length_multiple=16, max_window_frames=1024, max_batch_frames=8192)
 
 

@@ -57,7 +57,7 @@ class XttsConditioning:
 
 def conditioning_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The part of a submission's tensors that `XttsConditioner` needs, in float32. No copy if it is that."""
-    return {name: tensor.float() for name, tensor in weights.items() if name.startswith(PREFIXES)}
+    return {name: weights[name].float() for name in weights if name.startswith(PREFIXES)}
 
 
 class XttsConditioner:

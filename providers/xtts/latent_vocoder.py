@@ -23,8 +23,8 @@ def prepare_vocoder(
 ) -> dict[str, Tensor]:
     """A submission's vocoder tensors as `LatentVocoder` takes them; `weights` has XTTS's published names."""
     generator = {
-        name.removeprefix(GENERATOR_PREFIX): tensor
-        for name, tensor in weights.items()
+        name.removeprefix(GENERATOR_PREFIX): weights[name]
+        for name in weights
         if name.startswith(GENERATOR_PREFIX)
     }
     return prepare_hifigan(generator, architecture.vocoder, dtype)

@@ -22,7 +22,7 @@ from models_store.submission import SubmissionFiles
 from providers.interface import EngineSettings
 
 # Only these are multiplied in the engine's dtype; norms, embeddings and the conditioning stay as submitted.
-MATRICES = ("gpt.gpt.h.", "hifigan_decoder.waveform_decoder.")
+MATRICES = ("gpt.gpt.h.", "hifigan_decoder.waveform_decoder.resblocks.")
 REMAP_AFTER_BYTES = 256 * 2**20
 
 
