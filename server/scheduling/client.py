@@ -39,7 +39,7 @@ READ_BYTES = 256 * 2**10
 PAUSE_ABOVE_BYTES = 4 * 2**20
 RESUME_BELOW_BYTES = 1 * 2**20
 FIRST_RETRY_S = 0.05
-LAST_RETRY_S = 2.0
+LAST_RETRY_S = 0.5
 
 log = structlog.get_logger()
 

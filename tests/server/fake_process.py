@@ -1,7 +1,8 @@
-"""A server's process that knows the fake family: `fake_process.py worker|http [arguments of the real one]`.
+"""A server's processes, but they know the fake family: `fake_process.py serve|worker|http …`.
 
 Run as a script by the tests of processes. Everything but the registry's row is the real thing. The row is
 added when the module is imported, so that the text processes, which import it again, have it as well.
+`serve` takes its settings from the environment, as the others do without a supervisor.
 """
 
 from __future__ import annotations
@@ -27,9 +28,35 @@ def make_provider() -> object:
     return FakeProvider(seconds_per_step=float(os.environ.get(SECONDS_PER_STEP, "0")))
 
 
-if __name__ == "__main__":
-    if sys.argv.pop(1) == "worker":
-        from server.scheduling.worker import run_process
+def serve() -> None:
+    from server import child, logs, supervisor
+    from server.settings import Settings
+
+    settings = Settings()
+    logs.configure(settings)
+    supervisor.LAST_RESTART_S = 0.2  # a crash loop shows soon
+    command = (sys.executable, __file__)
+    try:
+        supervisor.serve(
+            settings, (*command, "worker", child.SUPERVISED), (*command, "http", child.SUPERVISED)
+        )
+    except supervisor.CannotServe as error:
+        sys.exit(str(error))
+
+
+def main() -> None:
+    role = sys.argv.pop(1)
+    if role == "serve":
+        serve()
+    elif role == "worker":
+        from server.scheduling import worker
+
+        worker.run_process()
     else:
-        from server.http_process import run_process
-    run_process()
+        from server import http_process
+
+        http_process.run_process()
+
+
+if __name__ == "__main__":
+    main()
