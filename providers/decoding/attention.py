@@ -1,0 +1,166 @@
+"""Attention of one new token per slot over what the slot has cached, and of whole prompts.
+
+A step first makes a plan (what to write and read, the same for every layer), then attends once per layer.
+
+- `RowAttention`: static shapes for CUDA graphs. Every slot reads up to the step's bound; what it has not
+  written is masked.
+- `BagAttention`: reads live tokens only. A single query makes attention two weighted sums of rows,
+  scores = sum_d q[d] K^T[d] and out = sum_t p[t] V[t], which is what an embedding bag computes, with ragged
+  lengths, at the speed of memory, in one call for all slots and heads. Against scaled_dot_product_attention
+  (8 slots of 200 tokens, 30 layers of 16 heads, one thread): 23 ms instead of 41 in float32, 13 instead of 93
+  in bfloat16.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from providers.decoding.kv_cache import PAGE_TOKENS, KVShape, PagedKVCache, RowKVCache
+
+
+class Attention(Protocol):
+    """Owns the KV pool of one engine. What a plan holds is its own business."""
+
+    def plan(self, slots: Tensor, lengths: Tensor, bound: int) -> Any:
+        """For one new token per slot. slots, lengths (tokens cached so far) [B]; no slot exceeds `bound`
+        tokens with the new one."""
+
+    def __call__(self, layer: int, plan: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Cache the new keys and values and attend: each [B, heads, head channels] → [B, channels]."""
+
+    def write_prompt(self, layer: int, slot: int, keys: Tensor, values: Tensor) -> None:
+        """Cache a slot's first T tokens: [T, heads, head channels]."""
+
+
+class AttentionFactory(Protocol):
+    def __call__(self, shape: KVShape, device: torch.device, dtype: torch.dtype) -> Attention: ...
+
+
+class RowPlan(NamedTuple):
+    slots: Tensor  # [B]
+    positions: Tensor  # [B] of the new token
+    is_live: Tensor  # [B, 1, 1, bound]
+    bound: int
+
+
+class RowAttention:
+    def __init__(self, shape: KVShape, device: torch.device, dtype: torch.dtype) -> None:
+        self._cache = RowKVCache(shape, device, dtype)
+        self.write_prompt = self._cache.write_prompt
+
+    def plan(self, slots: Tensor, lengths: Tensor, bound: int) -> RowPlan:
+        is_live = torch.arange(bound, device=slots.device) <= lengths[:, None]
+        return RowPlan(slots, lengths, is_live[:, None, None], bound)
+
+    def __call__(self, layer: int, plan: RowPlan, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        self._cache.append(layer, plan.slots, plan.positions, keys, values)
+        attended = F.scaled_dot_product_attention(
+            queries[:, :, None],
+            self._cache.keys[layer, :, :, : plan.bound].index_select(0, plan.slots),
+            self._cache.values[layer, :, :, : plan.bound].index_select(0, plan.slots),
+            attn_mask=plan.is_live,
+        )
+        return attended.reshape(len(queries), -1)  # [B, heads, 1, head channels] → [B, C]
+
+
+class BagPlan(NamedTuple):
+    """Where the bags' rows are. B slots, H heads, P pages of the longest; ragged axes are concatenated."""
+
+    slots: Tensor  # [B]
+    pages: Tensor  # [B] of the new token
+    offsets: Tensor  # [B] of the new token in its page
+    query_of_page: Tensor  # [live pages] row of queries [B H, head channels]
+    key_rows: Tensor  # [live pages x head channels]
+    key_bags: Tensor  # [B H P] first index of each bag; a page that a slot has not reached is an empty bag
+    is_dead: Tensor  # [B, 1, P x PAGE_TOKENS]
+    live_scores: Tensor  # [live tokens] of scores [B H P PAGE_TOKENS]
+    value_rows: Tensor  # [live tokens]
+    value_bags: Tensor  # [B H]
+
+
+class BagAttention:
+    def __init__(self, shape: KVShape, device: torch.device, dtype: torch.dtype) -> None:
+        self._cache = PagedKVCache(shape, device, dtype)
+        self._shape = shape
+        self._scale = shape.head_channels**-0.5
+        self._key_rows = self._cache.keys.view(shape.layers, -1, PAGE_TOKENS)
+        self._value_rows = self._cache.values.view(shape.layers, -1, shape.head_channels)
+        self.write_prompt = self._cache.write_prompt
+
+    def plan(self, slots: Tensor, lengths: Tensor, bound: int) -> BagPlan:
+        heads, channels = self._shape.heads, self._shape.head_channels
+        live = lengths + 1  # tokens, with the new one
+        most_pages = -(-int(live.max()) // PAGE_TOKENS)
+        head = torch.arange(heads)[:, None]
+        page = torch.arange(most_pages)
+        page_rows = (slots[:, None, None] * self._cache.pages + page) * heads + head  # [B, H, P]
+        page_is_live = (page * PAGE_TOKENS < live[:, None, None]).expand_as(page_rows)
+        token_is_live = torch.arange(most_pages * PAGE_TOKENS) < live[:, None, None]  # [B, 1, tokens]
+        live_scores = token_is_live.expand(-1, heads, -1).reshape(-1).nonzero()[:, 0]
+        live_pages = page_is_live.reshape(-1).nonzero()[:, 0]
+        return BagPlan(
+            slots=slots,
+            pages=lengths // PAGE_TOKENS,
+            offsets=lengths % PAGE_TOKENS,
+            query_of_page=live_pages // most_pages,
+            key_rows=_rows(page_rows.reshape(-1)[live_pages], channels),
+            key_bags=_bag_starts(page_is_live.reshape(-1) * channels),
+            is_dead=~token_is_live,
+            live_scores=live_scores,
+            value_rows=_rows(page_rows.reshape(-1), PAGE_TOKENS)[live_scores],
+            value_bags=_bag_starts(live.repeat_interleave(heads)),
+        )
+
+    def __call__(self, layer: int, plan: BagPlan, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        self._cache.append(layer, plan.slots, plan.pages, plan.offsets, keys, values)
+        batch, heads, channels = queries.shape
+        queries = (queries * self._scale).view(batch * heads, channels)
+        scores = _weighted_sums(
+            self._key_rows[layer], plan.key_rows, plan.key_bags, queries.index_select(0, plan.query_of_page)
+        ).view(batch, heads, -1)
+        weights = scores.masked_fill_(plan.is_dead, -torch.inf).softmax(dim=-1)
+        attended = _weighted_sums(
+            self._value_rows[layer],
+            plan.value_rows,
+            plan.value_bags,
+            weights.view(-1).index_select(0, plan.live_scores),
+        )
+        return attended.view(batch, heads * channels)
+
+
+def _rows(first: Tensor, count: int) -> Tensor:
+    """Blocks of `count` consecutive rows: [n] block numbers → [n x count] row numbers."""
+    return (first[:, None] * count + torch.arange(count)).reshape(-1).to(torch.int32)
+
+
+def _bag_starts(sizes: Tensor) -> Tensor:
+    return (sizes.cumsum(0) - sizes).to(torch.int32)
+
+
+def _weighted_sums(table: Tensor, rows: Tensor, bags: Tensor, weights: Tensor) -> Tensor:
+    """sum of weights[i] * table[rows[i]] over each bag: [bags, row width]. An empty bag sums to zero."""
+    sums, _, _, _ = torch.embedding_bag(table, rows, bags, False, 0, False, weights.view(-1), False)
+    return sums
+
+
+def attend_prompt(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Causal attention of a prompt's last T tokens over all S of them.
+
+    queries [T, heads, head channels], keys and values [S, heads, head channels] → [T, channels].
+    """
+    tokens, total = len(queries), len(keys)
+    is_visible = None
+    if tokens < total:
+        is_visible = torch.ones(tokens, total, dtype=torch.bool, device=keys.device).tril(total - tokens)
+    attended = F.scaled_dot_product_attention(
+        queries.transpose(0, 1)[None],
+        keys.transpose(0, 1)[None],
+        values.transpose(0, 1)[None],
+        attn_mask=is_visible,
+        is_causal=is_visible is None,
+    )
+    return attended[0].transpose(0, 1).reshape(tokens, -1)
