@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -194,6 +195,21 @@ class Running:
 
     def speak(self, input: str = "hello there", **fields: Any) -> httpx.Response:
         return self.http.post("/v1/audio/speech", json={"model": "anna", "input": input} | fields)
+
+
+@pytest.fixture(autouse=True)
+def log_where_pytest_collects_it() -> Iterator[None]:
+    """The last line of a request may come after its test has ended; printed, it would be in the way."""
+    structlog.configure(
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(),
+        ],
+    )
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
