@@ -14,7 +14,6 @@ from providers.xtts.text.symbols import expand_symbols
 
 _DIGITS = "零一二三四五六七八九"
 _UNITS = ("", "十", "百", "千")
-_GROUPS = ("", "万", "亿", "万亿")
 _MAX_DIGITS = 16
 _CURRENCIES = {
     "$": "美元",
@@ -60,22 +59,17 @@ def to_pinyin(text: str) -> str:
 
 def cardinal(number: int) -> str:
     """Below 10^16. Two is 两 before hundreds and more, and ten at the front has no 一: 十二, 两百二十."""
-    if number < 10:
-        return _DIGITS[number]
-    digits = str(number)
-    groups = [int(digits[max(0, end - 4) : end]) for end in range(len(digits), 0, -4)]
-    words = ""
-    for index in range(len(groups) - 1, -1, -1):
-        group = groups[index]
-        if not group:
-            continue
-        if words and (group < 1_000 or not groups[index + 1]):
-            words += "零"
-        group_words = _below_ten_thousand(group)
-        if group == 2 and index:
-            group_words = "两"
-        words += group_words + _GROUPS[index]
-    return words.removeprefix("一") if words.startswith("一十") else words
+    words = _grouped(number)
+    return words.removeprefix("一") if words.startswith("一十") else words or _DIGITS[0]
+
+
+def _grouped(number: int) -> str:
+    for unit, name in ((10**8, "亿"), (10**4, "万")):
+        if number >= unit:
+            high, rest = divmod(number, unit)
+            words = ("两" if high == 2 else _grouped(high)) + name
+            return words + "零" * (0 < rest < unit // 10) + _grouped(rest)
+    return _below_ten_thousand(number)
 
 
 def _below_ten_thousand(number: int) -> str:

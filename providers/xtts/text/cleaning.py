@@ -25,6 +25,9 @@ _CURRENCIES = "Sc"
 _DROPPED = ("So", "Sk", "Sm", "Cc", "Cf", "Cn", "Co", "Cs")
 _KEPT = frozenset(SPOKEN_SYMBOLS + "°−\n\t")
 
+# The vocabulary has no square brackets but in special tokens, and those a text must not be able to write.
+_BRACKETS = {"[": "(", "]": ")"}
+
 
 def clean(text: str) -> str:
     """Composed (NFC) text in ordinary characters; digits of any script are ASCII."""
@@ -50,6 +53,8 @@ class _Characters(dict[int, str]):
 
 def _replacement(char: str) -> str:
     category = unicodedata.category(char)
+    if char in _BRACKETS:
+        return _BRACKETS[char]
     if char in _KEPT or category == _CURRENCIES:
         return char
     if category == "Nd":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import msgspec
@@ -13,7 +14,7 @@ from providers.errors import EmptyText, TextTooLong, UnsupportedLanguage
 from providers.interface import Prompt, SamplingParams
 from providers.xtts.text.cleaning import clean, is_speakable
 from providers.xtts.text.detection import detect
-from providers.xtts.text.languages import Language, offered_languages, resolve
+from providers.xtts.text.languages import LANGUAGES, Language, offered_languages, resolve
 from providers.xtts.text.normalization import spoken, transliterate
 from providers.xtts.text.sentences import split
 
@@ -31,6 +32,8 @@ class XttsTextFrontEnd:
         self._config = msgspec.json.decode(files.paths["config"].read_bytes(), type=XttsConfig)
         self._tokenizer = Tokenizer.from_file(str(files.paths["vocabulary"]))
         self._languages = offered_languages(files.submission.languages)
+        if not self._languages:
+            raise UnsupportedLanguage(", ".join(files.submission.languages), tuple(LANGUAGES))
 
     @property
     def default_sampling(self) -> SamplingParams:
@@ -56,8 +59,6 @@ class XttsTextFrontEnd:
     def _language(self, text: str, tag: str | None) -> Language:
         if tag is not None:
             return resolve(tag, self._languages)
-        if not self._languages:
-            raise UnsupportedLanguage("to be detected", ())
         return self._languages[detect(text, tuple(self._languages))]
 
     def _fitting(self, piece: str, language: Language) -> Iterator[Prompt]:
@@ -67,15 +68,18 @@ class XttsTextFrontEnd:
             return
         normalised = transliterate(words, language.code)
         ids = self._encode(normalised, language)
-        num_allowed = self._config.max_text_tokens - 1
-        if len(ids) <= num_allowed and (len(words) <= _GROWTH * language.max_chars or len(piece) == 1):
+        allowed_ids = self._config.max_text_tokens - 1
+        excess = max(len(ids) / allowed_ids, len(words) / (_GROWTH * language.max_chars))
+        if excess <= 1 or (len(piece) == 1 and len(ids) <= allowed_ids):
             yield Prompt(ids=ids, text=normalised, language=language.code)
             return
         if len(piece) == 1:
             raise TextTooLong(
-                f"found {len(ids)} text tokens for {piece!r} alone; this submission takes {num_allowed}"
+                f"found {len(ids)} text tokens for {piece!r} alone; this submission takes {allowed_ids}"
             )
-        for part in split(piece, language.primary, (len(piece) + 1) // 2):
+        # Even parts, and a tenth more for words that don't end where a part does.
+        even = math.ceil(1.1 * len(piece) / math.ceil(excess))
+        for part in split(piece, language.primary, min(len(piece) - 1, even)):
             yield from self._fitting(part, language)
 
     def _encode(self, normalised: str, language: Language) -> tuple[int, ...]:

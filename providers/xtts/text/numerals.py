@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
+from functools import cache, lru_cache, partial
 
 from num2words import num2words
 
@@ -43,6 +43,12 @@ class Numerals:
         return self.cardinal(int(digits))
 
 
+@cache
+def _library_cardinal(language: str) -> Callable[[int], str]:
+    """num2words, remembering: it takes up to 0.1 ms for a single digit."""
+    return lru_cache(maxsize=1_024)(partial(num2words, lang=language))
+
+
 def _numerals(
     language: str,
     decimal: DecimalReader,
@@ -51,7 +57,7 @@ def _numerals(
     ordinal: Callable[[int], str] | None = None,
     year: Callable[[int], str] | None = None,
 ) -> Numerals:
-    cardinal = partial(num2words, lang=language)
+    cardinal = _library_cardinal(language)
     return Numerals(
         cardinal=cardinal,
         ordinal=ordinal or partial(num2words, lang=language, ordinal=True),
@@ -73,7 +79,7 @@ def _digit_by_digit(cardinal: Callable[[int], str], point: str) -> DecimalReader
 
 def _as_number(language: str, point: Callable[[int], str]) -> DecimalReader:
     """Twelve point fifty-two: the fraction's leading zeros, then the rest of it as one number."""
-    cardinal = partial(num2words, lang=language)
+    cardinal = _library_cardinal(language)
 
     def read(whole: str, fraction: str) -> str:
         rest = fraction.lstrip("0")
@@ -84,7 +90,7 @@ def _as_number(language: str, point: Callable[[int], str]) -> DecimalReader:
 
 
 def _library_digits(language: str, point: str) -> DecimalReader:
-    return _digit_by_digit(partial(num2words, lang=language), point)
+    return _digit_by_digit(_library_cardinal(language), point)
 
 
 def _english_year(year: int) -> str:

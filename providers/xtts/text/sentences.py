@@ -83,11 +83,11 @@ def _split_after(pattern: re.Pattern[str], text: str) -> Iterator[str]:
 
 
 def _runs(word: str, max_chars: int) -> Iterator[str]:
-    """Cuts a word, or a clause of a script without spaces, never between a letter and its marks."""
+    """Cuts a word, or a clause of a script without spaces, not between a letter and its marks."""
     start = 0
     while len(word) - start > max_chars:
         end = start + max_chars
-        while end > start + 1 and unicodedata.category(word[end])[0] == "M":
+        while end > start + max_chars // 2 + 1 and unicodedata.category(word[end])[0] == "M":
             end -= 1
         yield word[start:end]
         start = end
