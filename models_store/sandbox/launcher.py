@@ -25,7 +25,7 @@ from models_store.sandbox.events import Confined, Error, Event, OutOfMemory, Pro
 
 log = logging.getLogger(__name__)
 
-MAX_EVENTS_BYTES = 64 << 20  # a report of a million problems is not worth reading
+MAX_EVENTS_BYTES = 16 << 20  # a report of 100,000 problems is not worth reading
 KEPT_OUTPUT_BYTES = 8_192
 OPEN_FILES = 64
 START = """
@@ -120,7 +120,7 @@ class _Conversation:
         self._events = events
         self._output = process.stdout.fileno() if process.stdout else -1
         self._progress = progress
-        self._unfinished_line = b""
+        self._unhandled = bytearray()  # the beginning of a line
         self._events_bytes = 0
         self._printed = b""
         self._missing: tuple[str, ...] = ()
@@ -161,12 +161,14 @@ class _Conversation:
         self._events_bytes += len(data)
         if self._events_bytes > MAX_EVENTS_BYTES:
             raise SandboxFailure("reported more than allowed")
-        *lines, self._unfinished_line = (self._unfinished_line + data).split(b"\n")
-        for line in lines:
-            self._handle(line)
+        self._unhandled += data
+        if b"\n" in data:
+            *lines, self._unhandled = self._unhandled.split(b"\n")
+            for line in lines:
+                self._handle(line)
         return bool(data)
 
-    def _handle(self, line: bytes) -> None:
+    def _handle(self, line: bytearray) -> None:
         try:
             event = msgspec.json.decode(line, type=Event)
         except msgspec.MsgspecError:
