@@ -91,7 +91,10 @@ def _serve_with_flags() -> Any:
 
 @app.command()
 def check(path: Upload, as_json: AsJson = False) -> None:
-    """Say everything that is wrong with an upload; the exit status is 1 if there is anything."""
+    """Tell what is wrong with an upload.
+
+    All of it at once; the exit status is 1 if there is anything.
+    """
     from models_store.intake import check as check_upload
     from server import console
 
@@ -101,6 +104,8 @@ def check(path: Upload, as_json: AsJson = False) -> None:
         console.print_json(report.to_dict())
     else:
         console.print_report(report)
+        if report.ok:
+            console.out.print("[green]It can be submitted.[/]")
     if not report.ok:
         raise typer.Exit(1)
 
@@ -112,7 +117,10 @@ def submit(
     as_json: AsJson = False,
     home: Home = None,
 ) -> None:
-    """Check an upload, convert it and put it into the store. A running server has it at once."""
+    """Check an upload and put it into the store.
+
+    A running server has it at once.
+    """
     from server import console
 
     try:
@@ -140,7 +148,7 @@ def submit(
 
 @app.command("list")
 def list_submissions(as_json: AsJson = False, home: Home = None) -> None:
-    """List submissions: names, family, languages, size, whether a server has them loaded."""
+    """List submissions."""
     from server import console
 
     store = _store(home)
@@ -149,16 +157,16 @@ def list_submissions(as_json: AsJson = False, home: Home = None) -> None:
     if as_json:
         console.print_json(rows)
         return
-    columns = ("names", "family", "languages", "size", "submitted", "loaded", "id")
+    columns = ("names", "family", "languages", "size", "submitted (UTC)", "loaded", "id")
     console.print_table(
         columns,
         [
             (
                 ", ".join(row["names"]) or "-",
                 f"{row['family']} {row['variant']}",
-                " ".join(row["languages"]),
+                _shortened(row["languages"]),
                 console.human_bytes(row["size_bytes"]),
-                row["submitted_at"],
+                row["submitted_at"][:16].replace("T", " "),
                 "yes" if row["resident"] else "no",
                 _short(row["id"]),
             )
@@ -183,7 +191,10 @@ def _row(store: ModelsStore, submission: Submission, names: dict[str, str]) -> d
 
 @app.command()
 def remove(target: NameOrId, force: Force = False, home: Home = None) -> None:
-    """Remove a submission with its name and files. Refuses while it is loaded or has other names."""
+    """Remove a submission.
+
+    Refuses while a server has it loaded or it has other names.
+    """
     from server import console
 
     removed = _store(home).delete(target, force)
@@ -197,7 +208,10 @@ def alias(
     forget: Annotated[bool, typer.Option("--remove", help="Forget the name instead.")] = False,
     home: Home = None,
 ) -> None:
-    """Give a submission a name, or move a name to it; requests see it at once."""
+    """Give a submission a name.
+
+    A name that exists moves; requests see it at once.
+    """
     from server import console
 
     if forget == (target is not None):
@@ -235,7 +249,10 @@ def speak(
     api_key: Annotated[str | None, typer.Option(help="The server's key (VOICECORE_API_KEY).")] = None,
     home: Home = None,
 ) -> None:
-    """Say a text into a file: with the server that runs, else without one."""
+    """Speak a text into a file.
+
+    With the server that runs at the address, else without one.
+    """
     from server import console
     from server.flags import parse, read_settings
     from server.http.schemas import SpeechRequest
@@ -266,7 +283,10 @@ def doctor(
     as_json: AsJson = False,
     home: Home = None,
 ) -> None:
-    """Look at what the server needs from this machine; the exit status is 1 if something is missing."""
+    """Look this machine over.
+
+    The exit status is 1 if the server can't run here as it is set.
+    """
     from server import console
     from server.doctor import examine
     from server.flags import read_settings
@@ -295,7 +315,10 @@ def add_voice(
     as_json: AsJson = False,
     home: Home = None,
 ) -> None:
-    """Register recordings of one speaker as a voice that every submission can use."""
+    """Register a voice from recordings.
+
+    Every submission can speak with it.
+    """
     from server import console
 
     added = _store(home).add_voice(name, recordings, language, transcript)
@@ -339,7 +362,10 @@ def list_voices(as_json: AsJson = False, home: Home = None) -> None:
 
 @voice_app.command("remove")
 def remove_voice(name: Annotated[str, typer.Argument(help="Its name.")], home: Home = None) -> None:
-    """Forget a voice: its recordings and everything derived from them."""
+    """Forget a voice.
+
+    Its recordings and everything derived from them go with its last name.
+    """
     from server import console
 
     removed = _store(home).delete_voice(name)
@@ -355,6 +381,10 @@ def _voice_row(name: str, voice: Voice) -> dict[str, Any]:
         "language": voice.language,
         "transcript": voice.transcript,
     }
+
+
+def _shortened(languages: list[str]) -> str:
+    return " ".join(languages) if len(languages) <= 4 else f"{' '.join(languages[:3])} … {len(languages)}"
 
 
 def _short(digest: str) -> str:

@@ -41,6 +41,7 @@ def print_error(message: str) -> None:
 
 
 def print_report(report: Report) -> None:
+    """Family, facts, problems, warnings."""
     family = " ".join(filter(None, (report.family, report.variant))) or "not recognised"
     languages = f", speaks {' '.join(report.languages)}" if report.languages else ""
     out.print(f"[bold]{escape(printable(family + languages))}[/]")
@@ -48,8 +49,6 @@ def print_report(report: Report) -> None:
         out.print(f"  {escape(printable(name))}: {escape(printable(value))}")
     print_problems(report.problems, "red", "problem")
     print_problems(report.warnings, "yellow", "warning")
-    if report.ok:
-        out.print("[green]It can be submitted.[/]")
 
 
 def print_problems(problems: Sequence[Problem], colour: str, word: str, console: Console = out) -> None:
@@ -73,17 +72,18 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: st
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*(escape(printable(cell)) for cell in row))
-    out.print(table, soft_wrap=False)
+    # Wider than the terminal is better than cut: ids get copied, pipes get cut -c.
+    out.print(table, width=max(out.width, out.measure(table).maximum), crop=False)
 
 
 @contextmanager
 def progress_bars() -> Iterator[ProgressCallback]:
     """A bar per phase of the intake, on stderr, gone when it's over."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bars:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(progress: IntakeProgress) -> None:

@@ -6,12 +6,15 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
 import httpx
 import typer
 
+from models_store.store import ModelsStore
+from server import logs
 from server.errors import ServerError
 from server.http.encoders import FORMATS, Format, wav_header
 from server.http.schemas import SpeechRequest
@@ -46,16 +49,19 @@ def write_speech(request: SpeechRequest, output: Path, settings: Settings, local
             for data in _spoken_by(server, request):
                 file.write(data)
     else:
-        from models_store.store import ModelsStore
-        from server import logs
-        from server.local_speech import speak_locally
-
-        logs.configure(settings.model_copy(update={"log_level": LOCAL_LOG_LEVEL}))
-        store = ModelsStore(settings.store_path)
-        request = _with_model(request, store.names(), settings)
-        with _opened(output) as file:
-            speak_locally(request, store, settings, file.write)
+        request = _speak_without_server(request, output, settings)
     return request.model or settings.default_model
+
+
+def _speak_without_server(request: SpeechRequest, output: Path, settings: Settings) -> SpeechRequest:
+    logs.configure(settings.model_copy(update={"log_level": LOCAL_LOG_LEVEL}))
+    store = ModelsStore(settings.store_path)
+    request = _with_model(request, store.names(), settings)
+    # By name, for it needs torch and nothing else on the command line does.
+    speak_locally = import_module("server.local_speech").speak_locally
+    with _opened(output) as file:
+        speak_locally(request, store, settings, file.write)
+    return request
 
 
 def _with_model(request: SpeechRequest, available: Mapping[str, str], settings: Settings) -> SpeechRequest:
