@@ -21,6 +21,18 @@ GOLDEN = Path(__file__).parent / "golden" / "xtts"
 UPSTREAM_VOCABULARY = Path(__file__).parents[2] / "shared" / "golden" / "xtts" / "submission" / "vocab.json"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests skip, and say why, without what their marker needs."""
+    if not any(item.get_closest_marker("gpu") for item in items):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
 @pytest.fixture(scope="session")
 def golden() -> Mapping[str, np.ndarray]:
     with np.load(GOLDEN / "expected.npz") as arrays:
