@@ -19,7 +19,8 @@ _PRESENTATION_FORMS = re.compile(
 _MARKDOWN = (
     (re.compile(r"!?\[([^\[\]\n]*)\]\((?:[^()\n]|\([^()\n]*\))*\)"), r"\1"),  # a link: its text
     (re.compile(r"(?m)^[^\S\n]{0,3}(?:#{1,6}|>|[-*+•])[^\S\n]+"), ""),  # headings, quotes, bullets
-    (re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)|~~+"), ""),  # emphasis, code
+    (re.compile(r"`+|~~+|\*\*+|(?<!\w)[*_]+|[*_]+(?!\w)"), ""),  # emphasis, code
+    (re.compile(r"\*"), " "),  # between words: no emphasis, and no sign that is spoken
 )
 _CURRENCIES = "Sc"
 _DROPPED = ("So", "Sk", "Sm", "Cc", "Cf", "Cn", "Co", "Cs")
