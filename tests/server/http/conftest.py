@@ -86,6 +86,7 @@ class FakeSpeech:
     evicted: list[str] = field(default_factory=list)
     in_use: set[str] = field(default_factory=set)
     is_up: bool = True
+    hangs: bool = False
     order: Callable[[list[Audio | UtteranceDone]], list[Audio | UtteranceDone]] = list
     error: Exception | None = None
     error_after: int = 0  # messages
@@ -131,6 +132,7 @@ class FakeSpeech:
 
     async def state(self) -> WorkerState:
         self._check_up()
+        await asyncio.sleep(3600 * self.hangs)
         residents = tuple(Resident(found, 100, place, 0) for found, place in self.resident.items())
         return msgspec.structs.replace(STATE, residents=residents)
 
