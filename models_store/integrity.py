@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from models_store.catalogue import Catalogue
@@ -14,19 +14,12 @@ from models_store.submission import Blob
 SUBMIT_AGAIN = "Check the disk, then submit it again: the same content mends it."
 
 
-def verify(
-    layout: Layout, deep: bool = False, on_bytes: Callable[[int], None] | None = None
-) -> Iterator[Problem]:
-    """Every problem, found while iterating. `on_bytes` is told how many bytes `deep` read."""
+def verify(layout: Layout, deep: bool = False) -> Iterator[Problem]:
+    """Every problem, found while iterating."""
     yield from _catalogue_problems(layout.submissions, "submissions")
     yield from _catalogue_problems(layout.voices, "voices")
     for blob in sorted(_blobs(layout), key=lambda blob: blob.digest):
-        yield from _blob_problems(layout, blob, deep, on_bytes)
-
-
-def total_bytes(layout: Layout) -> int:
-    """How many bytes `deep` will read."""
-    return sum(blob.size_bytes for blob in _blobs(layout))
+        yield from _blob_problems(layout, blob, deep)
 
 
 def _blobs(layout: Layout) -> set[Blob]:
@@ -55,16 +48,14 @@ def _catalogue_problems(catalogue: Catalogue[Any], kind: str) -> Iterator[Proble
             yield _problem(f"{kind}/names/{name}", f"nothing under {item_id}", "a manifest", SUBMIT_AGAIN)
 
 
-def _blob_problems(
-    layout: Layout, blob: Blob, deep: bool, on_bytes: Callable[[int], None] | None
-) -> Iterator[Problem]:
+def _blob_problems(layout: Layout, blob: Blob, deep: bool) -> Iterator[Problem]:
     path = layout.blob(blob)
     place = f"blobs/{path.name}"
     try:
         size_bytes = path.stat().st_size
         if size_bytes != blob.size_bytes:
             yield _problem(place, f"{size_bytes} bytes", f"{blob.size_bytes} bytes", SUBMIT_AGAIN)
-        elif deep and digest_file(path, on_bytes) != blob:
+        elif deep and digest_file(path) != blob:
             yield _problem(place, "other content than was written", blob.digest, SUBMIT_AGAIN)
     except FileNotFoundError:
         if blob in _blobs(layout):  # else deleted while we looked

@@ -95,7 +95,13 @@ def _running_server(settings: Settings) -> httpx.Client | None:
 def _served_models(server: httpx.Client) -> dict[str, str]:
     response = server.get("/v1/models")
     _check(response)
-    return {model["id"]: model["submission_id"] for model in response.json()["data"]}
+    try:
+        return {model["id"]: model["submission_id"] for model in response.json()["data"]}
+    except (ValueError, KeyError, TypeError):
+        raise ServerError(
+            f"{response.url}: found an answer of something else; expected a Voice Core server's models. "
+            "Choose its address with --host and --port, or speak with --local."
+        ) from None
 
 
 def _spoken_by(server: httpx.Client, request: SpeechRequest) -> Iterator[bytes]:
