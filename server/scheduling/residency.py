@@ -164,8 +164,9 @@ class Residency:
                 f"{submission_id} is used by {resident.in_use} requests; expected one that nobody uses. "
                 "Wait until they end and try again."
             )
-        resident.weights = None
-        self._evict(resident)
+        if resident.on_device:
+            self._take_off_device(resident)
+        self._forget(resident)
 
     # From disk to host memory
 
@@ -185,7 +186,8 @@ class Residency:
             return
         resident.key, resident.weights, resident.lease = copy
         resident.size_bytes = copy.weights.size_bytes
-        self._want(resident)
+        if resident.waiting:
+            self._want(resident)
         self._place_wanted()
 
     # From host memory to the device
@@ -299,29 +301,35 @@ class Residency:
     # And back
 
     def _evict(self, resident: Resident) -> None:
-        """Off the device. Who waits for it all the same gets it back in turn."""
-        if resident.on_device:
-            assert resident.key is not None
-            assert not resident.active
-            self._engine_of(resident.key).evict(resident.submission_id)
-            resident.on_device = resident.draining = False
-            log.info("evicted a submission", submission=resident.submission_id)
+        """Off the device, to host memory if there is a copy. Who waits for it gets it back in turn."""
+        self._take_off_device(resident)
         if resident.weights is not None:
             if resident.waiting:
                 self._want(resident)
             return
+        # Its copy had to go while it was on the device. Read it again, unless the loader has better to do.
+        is_idle = all(other.key is not None for other in self._residents.values())
         self._forget(resident)
-        if resident.waiting:
+        if resident.waiting or (is_idle and resident.size_bytes <= self._budgets.host_bytes):
             self._start_reading(resident)
 
+    def _take_off_device(self, resident: Resident) -> None:
+        assert resident.key is not None
+        assert not resident.active
+        self._engine_of(resident.key).evict(resident.submission_id)
+        resident.on_device = resident.draining = False
+        log.info("evicted a submission", submission=resident.submission_id)
+
     def _trim_host(self) -> None:
-        """Keep to the host budget: copies of what is on the device go first, then the least recently used."""
+        """Keep to the host budget. First go copies of what is on the device, most recently used first, for
+        they are furthest from being needed; then what is nowhere else, least recently used first.
+        """
         copies = [
             resident
             for resident in self._residents.values()
             if resident.weights is not None and resident not in self._wanted
         ]
-        copies.sort(key=lambda resident: (not resident.on_device, resident.last_used))
+        copies.sort(key=lambda copy: (0, -copy.last_used) if copy.on_device else (1, copy.last_used))
         excess = sum(resident.size_bytes for resident in copies) - self._budgets.host_bytes
         for resident in copies:
             if excess <= 0:

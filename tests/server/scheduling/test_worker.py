@@ -183,7 +183,7 @@ async def test_unknown_submissions_and_voices_are_not_found(start_worker, ask):
 
 
 async def test_the_queue_takes_all_of_a_request_or_none(start_worker, ask, check_speech):
-    worker = start_worker(seconds_per_step=0.02)
+    worker = start_worker(seconds_per_step=0.004)
     submission = worker.publish("s")
     worker.start()
     async with connected(worker) as client:
