@@ -36,7 +36,9 @@ class Policy:
     chunk_tokens: tuple[int, ...] = (8, 12, 20, 40, 80)  # speech tokens of an utterance's 1st, 2nd … chunk
     max_decode_steps: int = 8  # per step: newcomers and cancels wait this long, the host is asked this rarely
     max_prefills: int = 8  # per step
-    max_vocoded_tokens: int = 4096  # per step; must exceed what a decode call adds, slots × max_decode_steps
+    max_vocoded_tokens: int = (
+        4096  # per step, but always one utterance; less than a decode adds means longer chunks
+    )
     lead_s: float = 3.0  # a stream further ahead of its listener than this yields to others
     urgent_s: float = 0.3  # a stream closer to silence than this gets its chunk at the very token
     reserved_slot_share: float = 0.125  # slots that streams ahead of their listeners leave to newcomers
