@@ -1,16 +1,43 @@
-"""`check_golden` compares an array with what the published implementation computed, and keeps the error for
-the table at the end of the run: `pytest tests/providers -k golden` shows it.
+"""The golden submission as the store keeps it, and `check_golden`.
+
+`check_golden` compares an array with what the published implementation computed, and keeps the error for the
+table at the end of the run: `pytest tests/providers -k golden` shows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from safetensors.torch import load_file
+from torch import Tensor
+
+from models_store.checkpoints.architecture import XttsConfig
+from models_store.intake import read_submission
+from models_store.report import Converted
 
 CheckGolden = Callable[[str, Any, Any, float], None]
+
+
+@pytest.fixture(scope="session")
+def golden_converted(golden_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    """What the intake makes of the golden folder."""
+    return read_submission(golden_folder, tmp_path_factory.mktemp("converted")).accepted()
+
+
+@pytest.fixture(scope="session")
+def golden_config(golden_converted: Converted) -> XttsConfig:
+    return msgspec.json.decode(golden_converted.files["config"].read_bytes(), type=XttsConfig)
+
+
+@pytest.fixture(scope="session")
+def golden_weights(golden_converted: Converted) -> Mapping[str, Tensor]:
+    """Published names → float32, weight norm folded."""
+    return load_file(golden_converted.files["weights"])
 
 
 @pytest.fixture
