@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models_store.checkpoints.architecture import XttsArchitecture
 from providers.decoding.decoder import Decoder, PrefillInput
-from providers.decoding.memory import raise_out_of_memory
+from providers.decoding.memory import raise_out_of_memory, return_freed_memory
 from providers.decoding.step_graph import EagerSteps
 from providers.interface import (
     Admission,
@@ -78,22 +78,16 @@ class XttsEngine:
     def load(self, weights: HostWeights) -> None:
         assert isinstance(weights, XttsHostWeights)
         with raise_out_of_memory(f"submission {weights.submission_id}"), torch.inference_mode():
-            resident = _Resident(
-                gpt=prepare_gpt(weights.tensors, weights.config, self._device, self._dtype),
-                vocoder=LatentVocoder(
-                    self._architecture,
-                    self._on_device(prepare_vocoder(weights.tensors, self._architecture, self._dtype)),
-                ),
-                conditioner=XttsConditioner(
-                    weights.config, self._on_device(conditioning_weights(weights.tensors))
-                ),
-            )
+            resident = self._prepare(weights)
+        return_freed_memory()
         self._residents[weights.submission_id] = resident
 
     def evict(self, submission_id: str) -> None:
         resident = self._residents.pop(submission_id)
         self._prefixes.forget(resident.gpt)
         self._decoder.forget(resident.gpt.decoder)
+        del resident
+        return_freed_memory()
 
     def condition(self, submission_id: str, voice: ReferenceVoice) -> XttsConditioning:
         return self._residents[submission_id].conditioner(voice)
@@ -135,6 +129,16 @@ class XttsEngine:
         self._decoder.release(slots)
         for slot in slots:
             self._occupants.pop(slot, None)
+
+    def _prepare(self, weights: XttsHostWeights) -> _Resident:
+        architecture, config = self._architecture, weights.config
+        vocoder = prepare_vocoder(weights.tensors(), architecture, self._dtype)
+        conditioning = conditioning_weights(weights.tensors())
+        return _Resident(
+            gpt=prepare_gpt(weights.tensors(), config, self._device, self._dtype),
+            vocoder=LatentVocoder(architecture, self._on_device(vocoder)),
+            conditioner=XttsConditioner(config, self._on_device(conditioning)),
+        )
 
     def _prefill_input(
         self, utterance: Utterance, gpt: GptWeights, conditioning: XttsConditioning

@@ -7,8 +7,9 @@ For a CUDA device they are pinned, so that it can copy them at full speed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ class XttsHostWeights:
 
     submission_id: str
     config: XttsConfig
-    tensors: Mapping[str, Tensor]  # published names, weight norm folded
     size_bytes: int  # on the device
+    # Published names, weight norm folded. Asked anew by each part that is prepared, so that a memory map
+    # whose tensors one part keeps doesn't also keep the pages that another part has copied.
+    tensors: Callable[[], Mapping[str, Tensor]]
 
 
 def read_config(files: SubmissionFiles) -> XttsConfig:
@@ -47,8 +50,13 @@ def read_host_weights(files: SubmissionFiles, settings: EngineSettings) -> XttsH
         shape.numel() * (dtype if is_matrix(name) else stored).itemsize
         for name, shape, stored in mapped.describe()
     )
-    tensors = mapped if settings.device == "cpu" else pin(mapped, dtype)
-    return XttsHostWeights(files.submission.id, read_config(files), tensors, size_bytes)
+    submission_id, config = files.submission.id, read_config(files)
+    if settings.device == "cpu":
+        return XttsHostWeights(
+            submission_id, config, size_bytes, partial(MappedWeights, files.paths["weights"])
+        )
+    pinned = pin(mapped, dtype)
+    return XttsHostWeights(submission_id, config, size_bytes, lambda: pinned)
 
 
 def is_matrix(name: str) -> bool:
