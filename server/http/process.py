@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import sys
 from pathlib import Path
+from types import FrameType
 
 from server.settings import Settings
 
@@ -25,7 +28,9 @@ def clear_metrics(settings: Settings) -> None:
 
 
 def serve_http(settings: Settings, listening_socket: socket.socket, worker_socket_path: Path) -> None:
-    """Serve until SIGTERM or SIGINT; returns after what was being spoken has ended, or GRACE_S later."""
+    """Serve until SIGTERM or SIGINT, then let what is being spoken end, for GRACE_S at most. Exits with 0."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit)  # uvicorn raises the signal again when it is done
     if settings.http_processes > 1:
         # Read when prometheus_client is imported, so before the application is.
         folder = metrics_folder(settings)
@@ -49,3 +54,7 @@ def serve_http(settings: Settings, listening_socket: socket.socket, worker_socke
         timeout_graceful_shutdown=round(GRACE_S),
     )
     uvicorn.Server(config).run(sockets=[listening_socket])
+
+
+def _exit(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
