@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from models_store.errors import Problem
 from models_store.report import Progress as IntakeProgress
@@ -70,13 +70,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: st
     if not rows:
         out.print(empty)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*(escape(printable(cell)) for cell in row))
-    # Wider than the terminal is better than cut: ids get copied, pipes get cut -c.
-    out.print(table, width=max(out.width, out.measure(table).maximum), crop=False)
+    cells = [columns, *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    # Never folded or cut, however narrow the terminal: names and ids get copied.
+    for style, row in zip(("bold", *("" for _ in rows)), cells, strict=True):
+        padded = [set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True)]
+        out.print("  ".join(padded).rstrip(), style=style, markup=False)
 
 
 @contextmanager
