@@ -37,7 +37,7 @@ _PATTERN = re.compile(
     rf"|(?P<fraction>(?<![\d/])(?P<numerator>\d+)/(?P<denominator>\d+)(?![\d/]))"
     rf"|(?P<phone>(?<![\d.])(?:\+?86[ -]?)?(?:1[3-9]\d{{9}}|0\d{{2,3}}-\d{{7,8}})(?![\d.]))"
     rf"|(?P<year>(?<![\d.])(?:[12]\d{{3}}|[089]\d))(?=年(?!级|龄|代|纪|前|后|间|来|内|以|多|左|里))"
-    rf"|(?P<minus>(?<![\w)）])[-−])?(?:(?P<before>[{''.join(_CURRENCIES)}])\s?)?(?P<number>{_NUMBER})"
+    rf"|(?P<minus>(?<![0-9A-Za-z)）])[-−])?(?:(?P<before>[{''.join(_CURRENCIES)}])\s?)?(?P<number>{_NUMBER})"
     rf"(?P<scale>[万亿千百]*)(?:\s?(?P<after>[{''.join(_CURRENCIES)}])|\s?(?P<percent>%)|\s?(?P<degree>°[Cc]?))?"
 )
 

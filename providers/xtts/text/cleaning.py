@@ -13,7 +13,7 @@ from providers.xtts.text.symbols import SPOKEN_SYMBOLS
 # Presentation forms of ordinary letters, digits and punctuation: ligatures, full width, Arabic glyph shapes,
 # fractions, enclosed and squared characters. NFKC gives the ordinary ones.
 _PRESENTATION_FORMS = re.compile(
-    r"[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209c\u2103\u2109\u2116\u2122\u2150-\u218b\u2460-\u24ff\u3200-\u33ff"
+    r"[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209c\u2103\u2109\u2122\u2150-\u218b\u2460-\u24ff\u3200-\u33ff"
     r"\ufb00-\ufb4f\ufb50-\ufdff\ufe70-\ufefc\uff01-\uffee]"
 )
 _MARKDOWN = (
@@ -32,11 +32,18 @@ _BRACKETS = {"[": "(", "]": ")"}
 
 def clean(text: str) -> str:
     """Composed (NFC) text in ordinary characters; digits of any script are ASCII."""
-    text = _PRESENTATION_FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+    text = _PRESENTATION_FORMS.sub(_ordinary, text)
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
     for pattern, replacement in _MARKDOWN:
         text = pattern.sub(replacement, text)
     return text.translate(_CHARACTERS)
+
+
+def _ordinary(match: re.Match[str]) -> str:
+    characters = unicodedata.normalize("NFKC", match[0])
+    if "\u2044" in characters:  # ½ is 1/2, and 1½ is 1 1/2
+        return f" {characters} ".replace("\u2044", "/")
+    return characters
 
 
 def is_speakable(text: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from providers.xtts.text import arabic
-from providers.xtts.text.numerals import NUMERALS, Numerals
+from providers.xtts.text.numerals import MAX_DIGITS, NUMERALS, Numerals
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Counting:
     currencies: Mapping[str, Currency]  # by symbol, or by the abbreviation that follows the amount
     percent: Noun
     degree: Noun
-    magnitudes: tuple[str, ...] = ()  # "million": between amount and currency
+    magnitudes: Mapping[str, Noun]  # between amount and currency: "million", "mln"
     after_magnitude: str = ""  # un million *de* dollars
     percent_first: bool = False
 
@@ -104,6 +104,12 @@ class Counting:
                 return words.removesuffix(ending.removeprefix("=")) + agreeing
         return words
 
+    def form(self, whole: str, fraction: str, noun: Noun) -> str:
+        """What follows a number that `count` doesn't say."""
+        if fraction or len(whole) > MAX_DIGITS:
+            return noun.forms[-1]
+        return noun.forms[self.plural(int(whole)) % len(noun.forms)]
+
     def many(self, noun: Noun) -> str:
         """The form that follows a million: not that of the number before it."""
         index = 0 if self.code == "ar" else self.plural(5)
@@ -111,12 +117,12 @@ class Counting:
 
     def amount(self, whole: str, fraction: str, currency: Currency) -> str:
         """`20`, `15` → twenty dollars, fifteen cents."""
-        if len(whole) > 15:
-            return f"{self.numerals.integer(whole)} {currency.unit.forms[-1]}"
+        if len(whole) > MAX_DIGITS:
+            return f"{self.numerals.digits(whole)} {self.form(whole, fraction, currency.unit)}"
         if fraction and not int(fraction):
             fraction = ""
         if fraction and (len(fraction) > 2 or currency.cent is None):
-            return f"{self.numerals.decimal(whole, fraction)} {currency.unit.forms[-1]}"
+            return f"{self.numerals.decimal(whole, fraction)} {self.form(whole, fraction, currency.unit)}"
         parts = []
         if int(whole) or not fraction:
             parts.append(self.count(int(whole), currency.unit))
@@ -155,7 +161,12 @@ def _counting(
         currencies=MappingProxyType(parsed),
         percent=_noun(percent),
         degree=_noun(degree),
-        magnitudes=tuple(magnitudes.split()),
+        magnitudes=MappingProxyType(
+            {
+                written: _noun(said or written)
+                for written, _, said in (m.partition("=") for m in magnitudes.split())
+            }
+        ),
         after_magnitude=after_magnitude,
         percent_first=percent_first,
     )
@@ -181,7 +192,7 @@ COUNTING = {
             percent="percent",
             # The singular after a fraction is the published reading.
             degree="degree/degrees/degree",
-            magnitudes="thousand million billion trillion bn",
+            magnitudes="thousand million billion trillion k=thousand m=million bn=billion",
         ),
         _counting(
             "es",
@@ -226,7 +237,9 @@ COUNTING = {
             },
             percent="prozent",
             degree="grad",
-            magnitudes="tausend million millionen milliarde milliarden billion billionen",
+            magnitudes="tausend million millionen milliarde milliarden billion billionen"
+            " mio=million/millionen mio.=million/millionen"
+            " mrd=milliarde/milliarden mrd.=milliarde/milliarden",
         ),
         _counting(
             "it",
@@ -273,7 +286,9 @@ COUNTING = {
             percent="procent",
             # The nominative plural after a fraction is the published reading.
             degree="stopień/stopnie/stopni/stopnie",
-            magnitudes="tys. mln mld milion miliony milionów miliard miliardy miliardów",
+            magnitudes="milion miliony milionów miliard miliardy miliardów"
+            " tys.=tysiąc/tysiące/tysięcy/tysiąca mln=milion/miliony/milionów/miliona"
+            " mld=miliard/miliardy/miliardów/miliarda",
         ),
         _counting(
             "tr",
@@ -285,6 +300,7 @@ COUNTING = {
                 "€": "avro | sent",
                 "¥": "yen",
                 "₺": "lira | kuruş",
+                "tl": "lira | kuruş",
             },
             percent="yüzde",
             degree="derece",
@@ -304,7 +320,9 @@ COUNTING = {
             },
             percent="процент/процента/процентов/процента",
             degree="градус/градуса/градусов/градуса",
-            magnitudes="тыс. млн млрд тысяч миллион миллиона миллионов миллиард миллиарда миллиардов",
+            magnitudes="тысяч миллион миллиона миллионов миллиард миллиарда миллиардов"
+            " тыс.=тысяча/тысячи/тысяч/тысячи млн=миллион/миллиона/миллионов/миллиона"
+            " млрд=миллиард/миллиарда/миллиардов/миллиарда",
         ),
         _counting(
             "nl",

@@ -29,6 +29,11 @@ def ordinal(number: int) -> str:
     return " ".join((*words, "번째"))
 
 
+def month(number: int) -> str:
+    """June and October lose their final consonant: 유월, 시월."""
+    return {6: "유", 10: "시"}.get(number) or str(num2words(number, lang="ko"))
+
+
 def romanise(text: str) -> str:
     romanised: str = hangul_romanize(text)
     return romanised

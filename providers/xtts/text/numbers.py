@@ -13,6 +13,7 @@ from functools import cache
 from providers.xtts.text import korean
 from providers.xtts.text.clock import CLOCKS, read_time
 from providers.xtts.text.counted import COUNTING, Currency, Noun
+from providers.xtts.text.fractions import read_fraction
 from providers.xtts.text.numerals import MAX_DIGITS, MAX_ORDINAL, NUMERALS
 from providers.xtts.text.ordinals import ORDINALS
 
@@ -29,7 +30,7 @@ _SCALES = {  # Celsius, Fahrenheit
     "ko": ("섭씨", "화씨"),
 }
 # Counters that take native numerals: always below thirty, less and less above.
-_KOREAN_COUNTERS = "시간|시|명|개|살|마리|권|잔|병"
+_KOREAN_COUNTERS = "월|시간|시|명|개|살|마리|권|잔|병"
 _THIN_SPACES = "\u00a0\u2009\u202f"
 
 
@@ -90,7 +91,14 @@ class _Reader:
         self.counting = COUNTING[language]
         self.grouping = "," if language in _COMMA_GROUPS else "."
         self.pattern = re.compile(_pattern(language))
-        self.readers = {"hour": self._time, "date": self._date, "day": self._day, "number": self._number}
+        self.readers = {
+            "hour": self._time,
+            "date": self._date,
+            "phone": self._phone,
+            "ratio": self._ratio,
+            "day": self._day,
+            "number": self._number,
+        }
 
     def read(self, match: re.Match[str]) -> str:
         words = next(read for group, read in self.readers.items() if match[group] is not None)(match)
@@ -114,6 +122,15 @@ class _Reader:
             self.numerals.year(int(part)) if len(part) == 4 else self.numerals.cardinal(int(part))
             for part in parts
         )
+
+    def _phone(self, match: re.Match[str]) -> str:
+        return ", ".join(self.numerals.digits(digits) for digits in re.findall(r"\d+", match["phone"]))
+
+    def _ratio(self, match: re.Match[str]) -> str:
+        numerator, denominator = map(int, match["ratio"].split("/"))
+        if numerator < denominator:
+            return read_fraction(self.language, numerator, denominator)
+        return f"{self.numerals.cardinal(numerator)}/{self.numerals.cardinal(denominator)}"
 
     def _day(self, match: re.Match[str]) -> str:
         day = ORDINALS[self.language].day
@@ -162,13 +179,14 @@ class _Reader:
         unit = self.counting.many(currency.unit)
         if self.language == "fr" and unit[0] in "aeiouy":
             of = "d'"
-        return f"{self._plain(number)} {magnitude.lower()} {of}{unit}"
+        scale = self.counting.form(number.whole, number.fraction, self.counting.magnitudes[magnitude.lower()])
+        return f"{self._plain(number)} {scale} {of}{unit}"
 
     def _counted(self, number: WrittenNumber, noun: Noun) -> str:
         if self.counting.percent_first and noun is self.counting.percent:
             return f"{noun.forms[0]} {self._plain(number)}"
         if number.fraction or len(number.whole) > MAX_DIGITS:
-            return f"{self._plain(number)} {noun.forms[-1]}"
+            return f"{self._plain(number)} {self.counting.form(number.whole, number.fraction, noun)}"
         return self.counting.count(int(number.whole), noun)
 
     def _degrees(self, number: WrittenNumber, scale: str) -> str:
@@ -179,6 +197,8 @@ class _Reader:
         return f"{name} {words}" if self.language == "ko" else f"{words} {name}"
 
     def _korean_counted(self, number: WrittenNumber, counter: str) -> str:
+        if counter.strip() == "월":
+            return f"{korean.month(int(number.whole[:MAX_DIGITS]))}월"
         last = 12 if counter.strip() == "시" else 29
         if number.fraction or len(number.whole) > 2 or not 1 <= int(number.whole) <= last:
             return f"{self._plain(number)}{counter}"
@@ -198,13 +218,16 @@ class _Reader:
 
 def _pattern(language: str) -> str:
     """Alternatives: a time, a date, a day before its month, a number with what belongs to it."""
-    return "|".join((_time(language), _DATE, _day(language), _number(language)))
+    return "|".join((_time(language), _DATE, _PHONE, _RATIO, _day(language), _number(language)))
 
 
 _DATE = (
-    r"(?<![\w.,/-])(?P<date>\d{4}-\d{1,2}-\d{1,2}|\d{1,2}\.\s?\d{1,2}\.\s?\d{4}|\d{1,2}/\d{1,2}/\d{4})"
+    r"(?<![\w.,/-])(?P<date>\d{4}-\d{1,2}-\d{1,2}|\d{1,2}\.\s?\d{1,2}\.\s?\d{4}|\d{1,2}(?P<by>[/-])\d{1,2}(?P=by)\d{4})"
     r"(?![\d/-]|[.,]\d)"
 )
+# Three groups of digits or more with hyphens between them are no sum and no range.
+_PHONE = r"(?<![\w.,/-])(?P<phone>\+?\d{1,4}(?:-\d{2,4}){2,})(?![\d/-]|[.,]\d)"
+_RATIO = r"(?<![\w.,/-])(?P<ratio>[1-9]/(?:[2-9]|10))(?![\w/-]|[.,]\d)"
 
 
 def _time(language: str) -> str:
@@ -222,7 +245,7 @@ def _day(language: str) -> str:
     months = ORDINALS[language].months
     if not months:
         return r"(?P<day>(?!))"
-    return rf"(?<![\w.,:])(?P<day>0?[1-9]|[12]\d|3[01])\.?(?=\s+(?i:{months})(?!\w))"
+    return rf"(?<![\w.,:])(?P<day>{ORDINALS[language].before_month})\.?(?=\s+(?i:{months})(?!\w))"
 
 
 def _number(language: str) -> str:
@@ -240,7 +263,7 @@ def _number(language: str) -> str:
         if not symbol[-1].isalpha()
     )
     after = "|".join(re.escape(symbol) + r"(?!\w)" * symbol[-1].isalpha() for symbol in currencies)
-    magnitudes = "|".join(re.escape(word) for word in counting.magnitudes)
+    magnitudes = "|".join(re.escape(word) for word in sorted(counting.magnitudes, key=len, reverse=True))
     mark = rf"(?P<mark>(?i:{ordinals.marks}))(?!\w)" if ordinals.marks else r"(?P<mark>(?!))"
     dot = rf"(?<!\d{{4}})(?P<dot>\.){ordinals.dot}" if ordinals.dot else r"(?P<dot>(?!))"
     counter = rf"(?P<counter>\s?(?:{_KOREAN_COUNTERS}))" if language == "ko" else r"(?P<counter>(?!))"

@@ -17,7 +17,8 @@ class Ordinals:
     marks: str  # alternatives of a regular expression, directly after the number
     say: Inflect
     dot: str = ""  # what must follow a full stop for it to mark an ordinal, as a regular expression
-    months: str = ""  # before these a bare number is a day: "3 мая"
+    months: str = ""
+    before_month: str = r"0?[1-9]|[12]\d|3[01]"  # what is a day there without further marks: "3 мая"
     day: Callable[[int], str] | None = None
 
 
@@ -93,6 +94,14 @@ def _polish_genitive(number: int) -> str:
     return re.sub(r"([yi])\b", r"\1ego", NUMERALS["pl"].ordinal(number)).replace("yego", "ego")
 
 
+def _hungarian(number: int, mark: str) -> str:
+    """Days of a month too: 1-jén is `elsején`, 24-én `huszonnegyedikén`."""
+    words = NUMERALS["hu"].ordinal(number)
+    if not mark.endswith("n"):
+        return words
+    return "elsején" if number == 1 else words + mark[-2:]
+
+
 def _korean(number: int, mark: str) -> str:
     if mark in ("번째", "째"):
         return korean.ordinal(number)
@@ -140,7 +149,14 @@ ORDINALS = {
         months="ledna|února|března|dubna|května|června|července|srpna|září|října|listopadu|prosince",
         day=lambda number: czech.genitive(czech.ordinal(number)),
     ),
-    "hu": Ordinals("-?(?:adik|edik|odik|ödik|ik)", _plain("hu"), dot=_LOWER),
+    "hu": Ordinals(
+        "-?(?:adik|edik|odik|ödik|ik)|-j?[áé]n",
+        _hungarian,
+        dot=_LOWER,
+        months="január|február|március|április|május|június|július|augusztus|szeptember|október|november"
+        "|december",
+        before_month=r"\d{4}",  # the year: its dot is not spoken
+    ),
     "ko": Ordinals("번째|번|차|째", _korean),
     "hi": Ordinals("वाँ|वां|वीं|वें|ला|ली|ले|रा|री|रे|था|थी|थे|ठा|ठी|ठे|st|nd|rd|th", _hindi),
     "ar": Ordinals("", _plain("ar")),

@@ -19,6 +19,13 @@ from providers.xtts.text.numerals import MAX_ORDINAL, NUMERALS
 # language → written → said
 _SAID = {
     "en": {
+        "1½ cups": "one one half cups",
+        "3/4": "three quarters",
+        "24/7": "twenty-four/seven",
+        "£2.5m": "two point five million pounds sterling",
+        "№ 5": "number five",
+        "1-800-555-1234": "one, eight zero zero, five five five, one two three four",
+        "1990-1995": "nineteen ninety-nineteen ninety-five",
         "21": "twenty-one",
         "12.5": "twelve point five",
         "1,250": "one thousand, two hundred and fifty",
@@ -75,6 +82,8 @@ _SAID = {
         "0,50 €": "cinquante centimes",
     },
     "de": {
+        "1,5 Mio. €": "eins Komma fünf millionen Euro",
+        "24.12.2023": "vierundzwanzig zwölf zweitausenddreiundzwanzig",
         "21": "einundzwanzig",
         "12,5": "zwölf Komma fünf",
         "1.250": "eintausendzweihundertfünfzig",
@@ -126,6 +135,7 @@ _SAID = {
         "5 zł": "pięć złotych",
     },
     "tr": {
+        "5 TL": "beş lira",
         "21": "yirmibir",
         "12,5": "oniki virgül beş",
         "1.250": "binikiyüzelli",
@@ -140,6 +150,8 @@ _SAID = {
         "ISPARTA 3": "ısparta üç",
     },
     "ru": {
+        "№5": "номер пять",
+        "3 млн ₽": "три миллиона рублей",
         "21": "двадцать один",
         "12,5": "двенадцать целых пять десятых",
         "1 000 021,01": "один миллион двадцать одна целая одна сотая",
@@ -157,6 +169,7 @@ _SAID = {
         "5°C": "пять градусов цельсия",
     },
     "nl": {
+        "24-12-2023": "vierentwintig twaalf tweeduizenddrieëntwintig",
         "21": "eenentwintig",
         "12,5": "twaalf komma vijf",
         "1.250": "duizendtweehonderdvijftig",
@@ -202,6 +215,7 @@ _SAID = {
         "14%": "أربعة عشر في المئة",
     },
     "zh-cn": {
+        "气温-5℃": "气温零下五度",
         "21": "二十一",
         "12.5": "十二点五",
         "1,250": "一千两百五十",
@@ -226,6 +240,8 @@ _SAID = {
         "２个": "两个",
     },
     "hu": {
+        "2023. december 24-én": "kétezer-huszonhárom december huszonnegyedikén",
+        "1-jén": "elsején",
         "21": "huszonegy",
         "12,5": "tizenkettő egész öt tized",
         "1 250": "ezerkétszázötven",
@@ -238,6 +254,8 @@ _SAID = {
         "2%": "két százalék",
     },
     "ko": {
+        "6월": "유월",
+        "010-1234-5678": "영 일 영, 일 이 삼 사, 오 육 칠 팔",
         "21": "이십일",
         "12.5": "십이 점 오",
         "1,250": "천이백오십",
