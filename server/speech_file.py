@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
@@ -44,7 +44,7 @@ def write_speech(request: SpeechRequest, output: Path, settings: Settings, local
     `request.model` None is the only submission there is, else the default model.
     """
     if not local and (server := _running_server(settings)) is not None:
-        with server, _opened(output) as file:
+        with closing(server), _opened(output) as file:
             request = _with_model(request, _served_models(server), settings)
             for data in _spoken_by(server, request):
                 file.write(data)
