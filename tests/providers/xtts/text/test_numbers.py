@@ -342,7 +342,8 @@ def test_reads_separators_off_the_number(written: str, grouping: str, number: Wr
 
 @pytest.mark.parametrize("language", NUMERALS)
 def test_every_ordinal_up_to_the_limit_has_words(language: str) -> None:
-    words = [NUMERALS[language].ordinal(number) for number in range(1, MAX_ORDINAL + 1)]
+    numbers = (*range(1, 1_201), *range(1_201, MAX_ORDINAL, 37), 2_000, MAX_ORDINAL)
+    words = [NUMERALS[language].ordinal(number) for number in numbers]
     assert all(words)
     assert not any(re.search(r"\d", word) for word in words)
 

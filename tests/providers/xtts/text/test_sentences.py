@@ -107,4 +107,4 @@ def test_time_is_linear_in_the_text(unit: str) -> None:
 
     seconds(1_000)
     short = min(seconds(2_000) for _ in range(3))
-    assert seconds(20_000) < 30 * short + 0.05
+    assert min(seconds(20_000) for _ in range(2)) < 30 * short + 0.05
