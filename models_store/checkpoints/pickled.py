@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
 
-# A trainer checkpoint of 5.4 GB has about 200,000 operations.
-MAX_OPERATIONS = 5_000_000
+# A trainer checkpoint of 5.4 GB has about 100,000 operations.
+MAX_OPERATIONS = 1_000_000
 MAX_NAME_CHARS = 200
 
 

@@ -123,17 +123,22 @@ def _read_old_form(descriptor: int, size: int) -> Checkpoint:
     """Pickles (magic, protocol, system, value, storage keys), then each storage: int64 count, elements."""
     stream = io.BytesIO(os.pread(descriptor, min(size, MAX_PICKLE_BYTES), 0))
     try:
-        if _read_plain(stream) != OLD_FORM_MAGIC or _read_plain(stream) != OLD_FORM_PROTOCOL:
-            raise PickleDamaged("no magic number")
+        start = read_pickle(stream, _build, _no_storage)
     except PickleDamaged as damage:
-        found = "a file that is no PyTorch checkpoint"
-        raise CheckpointDamaged(found, _foreign(damage.names)) from damage
-    system = _read_plain(stream)
-    if not isinstance(system, dict) or not system.get("little_endian", True):
-        raise CheckpointDamaged("big-endian data")
+        raise CheckpointDamaged("a file that is no PyTorch checkpoint", _foreign(damage.names)) from damage
+    if start.value != OLD_FORM_MAGIC:
+        raise CheckpointDamaged("a file that is no PyTorch checkpoint", _foreign(start.names))
+    protocol = read_pickle(stream, _build, _no_storage)
+    system = read_pickle(stream, _build, _no_storage)
+    names = start.names | protocol.names | system.names
+    if protocol.value != OLD_FORM_PROTOCOL or not isinstance(system.value, dict):
+        raise CheckpointDamaged("a damaged checkpoint", _foreign(names))
+    if not system.value.get("little_endian", True):
+        raise CheckpointDamaged("big-endian data", _foreign(names))
     elements: dict[str, int] = {}  # storage key → bytes per element
-    value, names = _read_value(stream, elements)
-    keys = _read_plain(stream)
+    value, value_names = _read_value(stream, elements)
+    keys, key_names = read_pickle(stream, _build, _no_storage)
+    names |= value_names | key_names
     if not isinstance(keys, list) or not all(str(key) in elements for key in keys):
         raise CheckpointDamaged("a damaged list of storages", _foreign(names))
     extents: dict[str, Extent] = {}
@@ -146,10 +151,6 @@ def _read_old_form(descriptor: int, size: int) -> Checkpoint:
         if count < 0 or position > size:
             raise CheckpointDamaged("a truncated checkpoint", _foreign(names))
     return Checkpoint(value, extents, _foreign(names))
-
-
-def _read_plain(stream: io.BytesIO) -> Any:
-    return read_pickle(stream, _build, _no_storage).value
 
 
 def _read_value(stream: io.BytesIO, elements: dict[str, int] | None = None) -> Unpickled:

@@ -31,10 +31,12 @@ from models_store.checkpoints.xtts_config import (
 )
 from models_store.checkpoints.xtts_tensors import WEIGHTS_FILE, Shapes, expected_shapes, read_architecture
 from models_store.checkpoints.xtts_weights import Weights, collect_weights, shown
+from models_store.errors import Problem
 
 VARIANT = "v2"
 MAX_LISTED = 500  # problems; nobody reads more
-MAX_SUGGESTED = 40  # looking for a similar name takes milliseconds
+MAX_SUGGESTED = 20  # looking for a similar name takes milliseconds
+MAX_ENTRIES = 20_000  # of a state dict; a trainer's has 2,500
 RESAVE = "Save the checkpoint again from the trained model."
 TEXT_EMBEDDING = "gpt.text_embedding.weight"
 
@@ -70,11 +72,17 @@ def convert(files: Mapping[str, int], arguments: Mapping[str, Any], progress: Pr
     return {
         "variant": VARIANT,
         "languages": config.languages if config else (),
-        "problems": [asdict(problem) for problem in findings.problems[:MAX_LISTED]],
+        "problems": [asdict(problem) for problem in _by_importance(findings)[:MAX_LISTED]],
         "num_problems": len(findings.problems),
         "warnings": [asdict(warning) for warning in findings.warnings],
         "facts": _facts(model, vocabulary) if model else {},
     }
+
+
+def _by_importance(findings: Findings) -> list[Problem]:
+    """What concerns whole files first: it often explains the many that concern single tensors."""
+    single = ("MissingTensor", "UnexpectedTensor", "WrongShape", "WrongDtype")
+    return sorted(findings.problems, key=lambda problem: problem.code in single)
 
 
 def _read(descriptor: int, limit: int) -> bytes:
@@ -152,6 +160,10 @@ def _state_dict(checkpoint: Checkpoint, findings: Findings) -> Mapping[Any, Any]
     """What is under "model", or a bare state dict."""
     value = checkpoint.value
     state = value.get("model") if isinstance(value, dict) and "model" in value else value
+    if isinstance(state, dict) and len(state) > MAX_ENTRIES:
+        found = f"a state dict of {len(state)} entries"
+        findings.refuse("BadCheckpoint", WEIGHTS_FILE, found, "the thousand of an XTTS model", RESAVE)
+        return None
     if isinstance(state, dict) and any(isinstance(entry, StoredTensor) for entry in state.values()):
         return state
     keys = ", ".join(shown(str(key)) for key in list(value)[:8]) if isinstance(value, dict) else "no dict"

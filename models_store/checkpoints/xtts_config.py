@@ -89,10 +89,15 @@ class Findings:
     warnings: list[Problem] = field(default_factory=list)
 
     def refuse(self, code: str, file: str, found: str, expected: str, remedy: str) -> None:
-        self.problems.append(Problem(code, file, found, expected, remedy))
+        self.problems.append(Problem(code, file, _printable(found), expected, remedy))
 
     def warn(self, code: str, file: str, found: str, expected: str, remedy: str) -> None:
-        self.warnings.append(Problem(code, file, found, expected, remedy))
+        self.warnings.append(Problem(code, file, _printable(found), expected, remedy))
+
+
+def _printable(text: str) -> str:
+    """What was found may quote the file: it must not reach a terminal as control characters."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @dataclass(frozen=True, slots=True)

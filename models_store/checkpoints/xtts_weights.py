@@ -181,7 +181,7 @@ def _assemble(name: str, given: Mapping[Part, StoredTensor], weights: Weights, f
 
 def shown(name: str) -> str:
     """A tensor's name for a message: short, and safe to print."""
-    return name[:MAX_NAME_CHARS].encode("ascii", "backslashreplace").decode()
+    return ascii(name[:MAX_NAME_CHARS])[1:-1]
 
 
 def _refuse(findings: Findings, code: str, found: str, expected: str, name: str) -> None:
