@@ -112,9 +112,11 @@ def flocked(path: Path, operation: int) -> Iterator[None]:
 
 
 def is_flocked(path: Path) -> bool:
-    """Whether any process holds a lock on it. Two callers at once may see each other."""
+    """Whether it's there and any process holds a lock on it. Two callers at once may see each other."""
     try:
         with flocked(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
             return False
+    except FileNotFoundError:
+        return False
     except BlockingIOError:
         return True

@@ -21,7 +21,7 @@ def collect(layout: Layout) -> int:
 
 def _garbage(layout: Layout) -> Iterator[Path]:
     # Scratch folders are locked by their writers; whatever else is there, a killed writer left.
-    yield from (path for path in layout.scratch.iterdir() if path.exists() and not is_flocked(path))
+    yield from (path for path in layout.scratch.iterdir() if not is_flocked(path))
 
     submissions = [layout.submissions.get(submission_id) for submission_id in layout.submissions.ids()]
     voices = [submission.voice for submission in submissions]
@@ -48,11 +48,14 @@ def _remove_nameless_voices(layout: Layout) -> None:
 
 
 def _remove(path: Path) -> int:
-    """Remove a file or folder, which its owner may be doing too; returns how many bytes it had."""
-    if not path.is_dir():
-        size = path.stat().st_size if path.exists() else 0
-        path.unlink(missing_ok=True)
+    """Remove a file or folder, which may be vanishing by itself; returns how many bytes it had."""
+    if path.is_dir():
+        size = sum(_remove(entry) for entry in [*path.iterdir()])
+        shutil.rmtree(path, ignore_errors=True)
         return size
-    sizes = [_remove(entry) for entry in [*path.iterdir()]]
-    shutil.rmtree(path, ignore_errors=True)
-    return sum(sizes)
+    try:
+        size = path.lstat().st_size
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    return size

@@ -47,7 +47,8 @@ class Layout:
             folder.mkdir(parents=True, exist_ok=True)
         self.submissions.create_folders()
         self.voices.create_folders()
-        self.lock.touch()
+        if not self.lock.exists():  # else nothing is written, so that a read-only store can be read
+            self.lock.touch()
 
     def blob(self, blob: Blob) -> Path:
         return self.blobs / hex_of(blob.digest)

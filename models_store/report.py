@@ -31,7 +31,7 @@ class Limits:
 class Progress:
     """How far one phase of the intake is."""
 
-    phase: str  # "unpack", "recording", "convert"
+    phase: str  # "unpack", "recording", "convert"; then, of what is stored, "digest"
     done_bytes: int
     total_bytes: int
 

@@ -104,7 +104,9 @@ def human_bytes(count: float) -> str:
 def printable(text: str) -> str:
     """Without control characters: names inside an upload are a stranger's, and terminals obey them."""
     return re.sub(
-        r"[^\S\n\t]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", _visible, text
+        r"[^\S\n\t]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]",
+        _visible,
+        text,
     )
 
 

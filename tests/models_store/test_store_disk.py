@@ -131,3 +131,28 @@ def test_a_folder_of_somebody_else(tmp_path: Path):
 def test_errors_about_other_places_pass_through(store: ModelsStore, tmp_path: Path):
     with pytest.raises(PermissionError), durable.storage_errors(store.root):
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "upload"))
+
+
+def test_a_read_only_store_can_be_read(tmp_path: Path, submitting: ModuleType):
+    store = ModelsStore(tmp_path / "store")
+    submission = submitting.publish(store, "anna", "a").submission
+    script = (
+        "import sys; from pathlib import Path; from models_store.store import ModelsStore;"
+        "store = ModelsStore(Path(sys.argv[1])); print(store.resolve('anna').id);"
+        "store.alias('best', 'anna')"
+    )
+    in_own_mounts = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" || exit 77; exec "$1" -c "$2" "$0"'
+    arguments = [str(store.root), sys.executable, script]
+    try:
+        ended = subprocess.run(
+            [*in_own_mounts, mount, *arguments], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no `unshare` here")
+    if not ended.stdout and "Traceback" not in ended.stderr:
+        pytest.skip(f"this kernel lets nobody mount: {ended.stderr.strip()}")
+    assert ended.stdout.strip() == submission.id
+    assert "read-only file system" in ended.stderr
+    assert "StorageError" in ended.stderr
+    assert store.names() == {"anna": submission.id}
