@@ -70,61 +70,62 @@ class RowAttention:
 class BagPlan(NamedTuple):
     """Where the bags' rows are. B slots, H heads, P pages of the longest; ragged axes are concatenated."""
 
-    slots: Tensor  # [B]
     pages: Tensor  # [B] of the new token
     offsets: Tensor  # [B] of the new token in its page
-    query_of_page: Tensor  # [live pages] row of queries [B H, head channels]
-    key_rows: Tensor  # [live pages x head channels]
+    new_value_rows: Tensor  # [B H] of the new token
+    query_of_page: Tensor  # [live pages x H] row of queries [B H, head channels]
+    key_rows: Tensor  # [live pages x H x head channels]
     key_bags: Tensor  # [B H P] first index of each bag; a page that a slot has not reached is an empty bag
     is_dead: Tensor  # [B, 1, P x PAGE_TOKENS]
-    live_scores: Tensor  # [live tokens] of scores [B H P PAGE_TOKENS]
-    value_rows: Tensor  # [live tokens]
+    live_scores: Tensor  # [live tokens x H] of scores [B H P PAGE_TOKENS]
+    value_rows: Tensor  # [live tokens x H]
     value_bags: Tensor  # [B H]
 
 
 class BagAttention:
     def __init__(self, shape: KVShape, device: torch.device, dtype: torch.dtype) -> None:
         self._cache = PagedKVCache(shape, device, dtype)
-        self._shape = shape
-        self._scale = shape.head_channels**-0.5
-        self._key_rows = self._cache.keys.view(shape.layers, -1, PAGE_TOKENS)
-        self._value_rows = self._cache.values.view(shape.layers, -1, shape.head_channels)
+        self._heads, self._head_channels = shape.heads, shape.head_channels
         self.write_prompt = self._cache.write_prompt
 
     def plan(self, slots: Tensor, lengths: Tensor, bound: int) -> BagPlan:
-        heads, channels = self._shape.heads, self._shape.head_channels
-        live = lengths + 1  # tokens, with the new one
+        heads, channels = self._heads, self._head_channels
+        live = (lengths + 1)[:, None, None]  # tokens, with the new one
         most_pages = -(-int(live.max()) // PAGE_TOKENS)
-        head = torch.arange(heads)[:, None]
         page = torch.arange(most_pages)
-        page_rows = (slots[:, None, None] * self._cache.pages + page) * heads + head  # [B, H, P]
-        page_is_live = (page * PAGE_TOKENS < live[:, None, None]).expand_as(page_rows)
-        token_is_live = torch.arange(most_pages * PAGE_TOKENS) < live[:, None, None]  # [B, 1, tokens]
+        first_page = slots * self._cache.pages_per_slot
+        # [B, H, P]: each (page, head) is a block of `channels` key rows and of PAGE_TOKENS value rows.
+        blocks = (first_page[:, None, None] + page) * heads + torch.arange(heads)[:, None]
+        page_is_live = (page * PAGE_TOKENS < live).expand_as(blocks).reshape(-1)
+        token_is_live = torch.arange(most_pages * PAGE_TOKENS) < live  # [B, 1, tokens]
+        live_pages = page_is_live.nonzero()[:, 0]
         live_scores = token_is_live.expand(-1, heads, -1).reshape(-1).nonzero()[:, 0]
-        live_pages = page_is_live.reshape(-1).nonzero()[:, 0]
+        pages, offsets = first_page + lengths // PAGE_TOKENS, lengths % PAGE_TOKENS
+        new_blocks = pages[:, None] * heads + torch.arange(heads)  # [B, H]
         return BagPlan(
-            slots=slots,
-            pages=lengths // PAGE_TOKENS,
-            offsets=lengths % PAGE_TOKENS,
+            pages=pages,
+            offsets=offsets,
+            new_value_rows=(new_blocks * PAGE_TOKENS + offsets[:, None]).reshape(-1),
             query_of_page=live_pages // most_pages,
-            key_rows=_rows(page_rows.reshape(-1)[live_pages], channels),
-            key_bags=_bag_starts(page_is_live.reshape(-1) * channels),
+            key_rows=_rows(blocks.reshape(-1)[live_pages], channels),
+            key_bags=_bag_starts(page_is_live * channels),
             is_dead=~token_is_live,
             live_scores=live_scores,
-            value_rows=_rows(page_rows.reshape(-1), PAGE_TOKENS)[live_scores],
-            value_bags=_bag_starts(live.repeat_interleave(heads)),
+            value_rows=_rows(blocks.reshape(-1), PAGE_TOKENS)[live_scores],
+            value_bags=_bag_starts(live.reshape(-1).repeat_interleave(heads)),
         )
 
     def __call__(self, layer: int, plan: BagPlan, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        self._cache.append(layer, plan.slots, plan.pages, plan.offsets, keys, values)
+        cache = self._cache
+        cache.append(layer, plan.pages, plan.offsets, plan.new_value_rows, keys, values)
         batch, heads, channels = queries.shape
-        queries = (queries * self._scale).view(batch * heads, channels)
+        queries = (queries * channels**-0.5).view(batch * heads, channels)
         scores = _weighted_sums(
-            self._key_rows[layer], plan.key_rows, plan.key_bags, queries.index_select(0, plan.query_of_page)
+            cache.key_rows[layer], plan.key_rows, plan.key_bags, queries.index_select(0, plan.query_of_page)
         ).view(batch, heads, -1)
         weights = scores.masked_fill_(plan.is_dead, -torch.inf).softmax(dim=-1)
         attended = _weighted_sums(
-            self._value_rows[layer],
+            cache.value_rows[layer],
             plan.value_rows,
             plan.value_bags,
             weights.view(-1).index_select(0, plan.live_scores),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 PAGE_TOKENS = 32
 
@@ -63,33 +64,34 @@ class RowKVCache:
 
 
 class PagedKVCache:
-    """Pages of `PAGE_TOKENS` tokens.
+    """Pages of `PAGE_TOKENS` tokens; slot s owns pages [s * pages_per_slot, (s + 1) * pages_per_slot).
 
-    keys   [layers, slots, pages, heads, head channels, PAGE_TOKENS]: a channel of 32 tokens is contiguous
-    values [layers, slots, pages, heads, PAGE_TOKENS, head channels]: a token's channels are contiguous
+    keys   [layers, pages, heads, head channels, PAGE_TOKENS]: a channel of 32 tokens is contiguous
+    values [layers, pages, heads, PAGE_TOKENS, head channels]: a token's channels are contiguous
     """
 
     def __init__(self, shape: KVShape, device: torch.device, dtype: torch.dtype) -> None:
-        self.shape = shape
-        self.pages = -(-shape.capacity // PAGE_TOKENS)
-        leading = (shape.layers, shape.slots, self.pages, shape.heads)
+        self.pages_per_slot = -(-shape.capacity // PAGE_TOKENS)
+        leading = (shape.layers, shape.slots * self.pages_per_slot, shape.heads)
         self.keys = torch.empty(*leading, shape.head_channels, PAGE_TOKENS, device=device, dtype=dtype)
         self.values = torch.empty(*leading, PAGE_TOKENS, shape.head_channels, device=device, dtype=dtype)
+        self.key_rows = self.keys.view(shape.layers, -1, PAGE_TOKENS)
+        self.value_rows = self.values.view(shape.layers, -1, shape.head_channels)
 
     def append(
-        self, layer: int, slots: Tensor, pages: Tensor, offsets: Tensor, keys: Tensor, values: Tensor
+        self, layer: int, pages: Tensor, offsets: Tensor, value_rows: Tensor, keys: Tensor, values: Tensor
     ) -> None:
-        """Write a token per slot at `offsets` [B] of `pages` [B]; keys, values [B, heads, head channels]."""
-        self.keys[layer][slots, pages, :, :, offsets] = keys
-        self.values[layer][slots, pages, :, offsets] = values
+        """Write one token per slot: keys, values [B, heads, head channels] at `offsets` [B] of `pages` [B],
+        which for the values are `value_rows` [B x heads]."""
+        self.keys[layer][pages, :, :, offsets] = keys
+        self.value_rows[layer][value_rows] = values.reshape(-1, values.shape[-1])
 
     def write_prompt(self, layer: int, slot: int, keys: Tensor, values: Tensor) -> None:
         """Write a slot's first T tokens: keys, values [T, heads, head channels]."""
         length, heads, channels = keys.shape
-        pages = -(-length // PAGE_TOKENS)
-        rounded = (pages, PAGE_TOKENS, heads, channels)
-        padding = (0, 0, 0, 0, 0, pages * PAGE_TOKENS - length)
-        paged_keys = torch.nn.functional.pad(keys, padding).view(rounded)
-        paged_values = torch.nn.functional.pad(values, padding).view(rounded)
-        self.keys[layer, slot, :pages] = paged_keys.permute(0, 2, 3, 1)
-        self.values[layer, slot, :pages] = paged_values.permute(0, 2, 1, 3)
+        count = -(-length // PAGE_TOKENS)
+        pages = slice(slot * self.pages_per_slot, slot * self.pages_per_slot + count)
+        paged = (count, PAGE_TOKENS, heads, channels)
+        padding = (0, 0, 0, 0, 0, count * PAGE_TOKENS - length)
+        self.keys[layer, pages] = F.pad(keys, padding).view(paged).permute(0, 2, 3, 1)
+        self.values[layer, pages] = F.pad(values, padding).view(paged).permute(0, 2, 1, 3)

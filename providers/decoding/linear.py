@@ -82,10 +82,10 @@ class PackedLinear:
 
     def __call__(self, x: Tensor) -> Tensor:
         operation, algorithm = _POST_OPERATIONS[self.activation]
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, operation, [], algorithm)
+        return torch.ops.mkldnn._linear_pointwise.default(x, self.packed, self.bias, operation, [], algorithm)
 
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, residual, self.packed, self.bias, "add")
+        return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.packed, self.bias, "add")
 
     @property
     def size_bytes(self) -> int:
