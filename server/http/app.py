@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -17,7 +18,9 @@ from server.http.intakes import Intakes
 from server.http.metrics import Metrics
 from server.http.middleware import BodyLimit, RequestContext
 from server.http.origins import OriginCheck
+from server.http.preloads import Preloads
 from server.http.routes import models, operations, speech, submissions, voices
+from server.http.schemas import Failure
 from server.http.services import Services, SpeechClient
 from server.http.text_pool import TextPool, TextReader
 from server.settings import Settings
@@ -27,6 +30,8 @@ log = structlog.get_logger()
 MAX_JSON_BYTES = MIB
 # What the multipart form around an upload may add to it.
 FORM_BYTES = MIB
+
+FAILURES: dict[int | str, dict[str, Any]] = {"4XX": {"model": Failure}, "5XX": {"model": Failure}}
 
 READABLE_HEADERS = ("x-request-id", "x-seed", "x-sample-rate", "Retry-After", "Location")
 
@@ -52,10 +57,12 @@ def create_app(
                 await pool.close()
             await client.close()
 
-    app = FastAPI(title="Voice Core", lifespan=lifespan, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(title="Voice Core", lifespan=lifespan, redoc_url=None, responses=FAILURES)
     reader = pool or text
     assert reader is not None
-    app.state.services = Services(settings, store, client, reader, intakes, metrics)
+    app.state.services = Services(
+        settings, store, client, reader, intakes, Preloads(settings.preload, store), metrics
+    )
     install_handlers(app)
     for routes in (speech, models, voices, submissions, operations):
         app.include_router(routes.router)
@@ -66,12 +73,13 @@ def create_app(
 def _install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """From the innermost to the outermost."""
 
-    def limit_bytes(path: str) -> int:
-        if path.startswith("/v1/submissions"):
-            return round(settings.max_upload_gib * GIB) + FORM_BYTES
-        if path.startswith("/v1/audio/voices"):
-            return round(settings.max_voice_upload_mib * MIB) + FORM_BYTES
-        return MAX_JSON_BYTES
+    uploads = {
+        ("POST", "/v1/submissions"): round(settings.max_upload_gib * GIB) + FORM_BYTES,
+        ("POST", "/v1/audio/voices"): round(settings.max_voice_upload_mib * MIB) + FORM_BYTES,
+    }
+
+    def limit_bytes(method: str, path: str) -> int:
+        return uploads.get((method, path), MAX_JSON_BYTES)
 
     app.add_middleware(BodyLimit, limit_bytes=limit_bytes)
     app.add_middleware(OriginCheck, allowed=settings.cors_origins)

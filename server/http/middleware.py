@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.http.errors import Refused, error_response
@@ -52,6 +53,8 @@ class RequestContext:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
+            except ClientDisconnect:
+                log.info("the client left while it sent its request", path=scope["path"])
             except Exception as error:
                 log.exception("request failed", method=scope["method"], path=scope["path"])
                 if status is None:
@@ -73,9 +76,9 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Stops reading a body beyond the limit that `limit_bytes` gives for its path."""
+    """Stops reading a body beyond the limit that `limit_bytes` gives for its method and path."""
 
-    def __init__(self, app: ASGIApp, limit_bytes: Callable[[str], int]) -> None:
+    def __init__(self, app: ASGIApp, limit_bytes: Callable[[str, str], int]) -> None:
         self._app = app
         self._limit_bytes = limit_bytes
 
@@ -83,7 +86,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limit_bytes(scope["path"])
+        limit = self._limit_bytes(scope["method"], scope["path"])
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             await error_response(_too_large(limit))(scope, receive, send)

@@ -88,6 +88,19 @@ class SpeechRequest(BaseModel):
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
+class Error(BaseModel):
+    message: str = Field(description="What was found, what was expected, what to do.")
+    type: str
+    param: str | None = Field(description="The field that is to blame.")
+    code: str
+
+
+class Failure(BaseModel):
+    """Every answer but a 2xx, as OpenAI's clients read it."""
+
+    error: Error
+
+
 class VoiceName(BaseModel):
     name: str
 

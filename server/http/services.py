@@ -14,6 +14,7 @@ from server.errors import WorkerLost
 from server.http.audio_stream import Messages
 from server.http.intakes import Intakes
 from server.http.metrics import Metrics
+from server.http.preloads import Preloads
 from server.http.text_pool import TextReader
 from server.scheduling.messages import Speak, WorkerState
 from server.settings import Settings
@@ -42,6 +43,7 @@ class Services:
     client: SpeechClient
     text: TextReader
     intakes: Intakes
+    preloads: Preloads
     metrics: Metrics
 
 

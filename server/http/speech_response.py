@@ -125,6 +125,7 @@ class SpeechResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send_all(send))
         gone = asyncio.create_task(_disconnected(receive))
+        outcome = "cancelled"  # also by a server that stops
         try:
             await asyncio.wait(
                 {sending, gone},

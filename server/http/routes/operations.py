@@ -7,9 +7,8 @@ import asyncio
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from models_store.errors import ModelsStoreError
 from server.http.schemas import About, Health, Readiness
-from server.http.services import Services, Serving, worker_state
+from server.http.services import Serving, worker_state
 
 router = APIRouter(tags=["operations"])
 
@@ -30,14 +29,12 @@ async def healthz() -> Health:
 async def readyz(response: Response, services: Serving) -> Readiness:
     """The device process answers, and what is to be preloaded is resident."""
     state = await worker_state(services.client)
-    if state is None:
-        readiness = Readiness(status="starting", worker="down", missing=list(services.settings.preload))
-    else:
-        resident = {found.submission_id for found in state.residents if found.place == "device"}
-        missing = await asyncio.to_thread(_missing, services, resident)
-        readiness = Readiness(status="starting" if missing else "ready", worker="up", missing=missing)
-    response.status_code = 200 if readiness.status == "ready" else 503
-    return readiness
+    missing = await asyncio.to_thread(services.preloads.missing, state)
+    is_ready = state is not None and not missing
+    response.status_code = 200 if is_ready else 503
+    return Readiness(
+        status="ready" if is_ready else "starting", worker="down" if state is None else "up", missing=missing
+    )
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -46,14 +43,3 @@ async def metrics(services: Serving) -> Response:
     state = await worker_state(services.client)
     text = await asyncio.to_thread(services.metrics.exposition, state)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
-
-
-def _missing(services: Services, resident: set[str]) -> list[str]:
-    return [name for name in services.settings.preload if not _is_resident(services, name, resident)]
-
-
-def _is_resident(services: Services, name: str, resident: set[str]) -> bool:
-    try:
-        return services.store.resolve(name).id in resident
-    except ModelsStoreError:
-        return False

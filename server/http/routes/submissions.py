@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 
 from models_store import submission as stored
 from models_store.catalogue import check_name
+from models_store.durable import storage_errors
 from models_store.errors import InUse, NotFound
 from server.errors import WorkerLost
 from server.http.errors import Refused
@@ -45,7 +46,8 @@ async def submit(
         scratch = ExitStack()
         folder = await asyncio.to_thread(scratch.enter_context, services.store.scratch())
         held.push_async_callback(asyncio.to_thread, scratch.close)
-        upload = await receive_upload(request, folder)
+        with storage_errors(services.store.root):
+            upload = await receive_upload(request, folder)
         name = name or upload.fields.get("name")
         if name is None:
             message = "found no `name`; expected what to call the submission."

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import structlog
 from fastapi import APIRouter, Request
 
+from models_store.durable import storage_errors
 from models_store.submission import Voice
 from server.http import schemas
 from server.http.errors import Refused
@@ -50,7 +51,8 @@ async def add_voice(request: Request, services: Serving) -> schemas.AddedVoice:
     """Register recordings of one speaker under a name."""
     with ExitStack() as held:
         folder = await asyncio.to_thread(held.enter_context, services.store.scratch())
-        upload = await receive_upload(request, folder)
+        with storage_errors(services.store.root):
+            upload = await receive_upload(request, folder)
         if not (name := upload.fields.get("name", "")):
             raise Refused(422, "found no `name`; expected what to call the voice.", "invalid_value", "name")
         if not upload.files:

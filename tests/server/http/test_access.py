@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import time
 
 import pytest
 
@@ -173,6 +175,39 @@ def test_uploads_have_their_own_limits(serve, path, limit, announced):
     response = server.http.post(path, content=content, headers=headers)
     assert response.status_code == 413
     assert not list(server.store.layout.scratch.iterdir()), "what had arrived is gone"
+
+
+def test_only_uploads_have_the_limits_of_uploads(server):
+    body = {"submission": "anna", "padding": "x" * 2**20}
+    assert server.http.put("/v1/submissions/anna-2", json=body).status_code == 413
+
+
+def test_a_client_that_leaves_in_the_middle_of_an_upload_leaves_nothing(server):
+    host, port = server.address.split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(
+            f"POST /v1/submissions?name=x HTTP/1.1\r\nHost: {server.address}\r\n"
+            "Content-Type: application/zip\r\nContent-Length: 1000000\r\n\r\nPK".encode()
+        )
+        until = time.monotonic() + 10
+        while not list(server.store.layout.scratch.iterdir()):
+            assert time.monotonic() < until
+            time.sleep(0.005)
+    while list(server.store.layout.scratch.iterdir()):
+        assert time.monotonic() < until, "what had arrived is still there"
+        time.sleep(0.005)
+
+
+def test_a_full_disk_is_the_operators(server, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("server.http.uploads._BareBody.write", full)
+    response = server.http.post(
+        "/v1/submissions?name=x", content=b"x", headers={"content-type": "application/zip"}
+    )
+    assert response.status_code == 507
+    assert response.json()["error"]["code"] == "storage_error"
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1/audio", "/v1/models/"])

@@ -152,10 +152,15 @@ def test_alive_is_not_ready(serve):
     assert starting.json() == {"status": "starting", "worker": "up", "missing": ["anna"]}
     server.speech.resident[server.store.resolve("anna").id] = "device"
     assert server.http.get("/readyz").json() == {"status": "ready", "worker": "up", "missing": []}
+    server.speech.resident.clear()
+    assert server.http.get("/readyz").status_code == 200, "to make room is no reason to be unready"
     server.speech.is_up = False
     down = server.http.get("/readyz")
     assert (down.status_code, down.json()["worker"]) == (503, "down")
     assert server.http.get("/healthz").status_code == 200
+    server.speech.is_up = True
+    assert server.http.get("/readyz").status_code == 503, "another process has to load it again"
+    server.speech.is_up = False
     lost = server.speak()
     assert (lost.status_code, lost.headers["retry-after"]) == (503, "2")
 
