@@ -70,23 +70,22 @@ class Size:
     stop_bias: float  # of the stop token's logit: how soon an utterance ends by itself
 
 
-SIZES = {
-    # Never stops by itself, so that max_tokens alone sets lengths.
-    "full": Size(30, 1024, 16, 6681, 605, 512, (3, 4, 6, 3), (32, 64, 128, 256), 512, 32, -60.0),
-    # Stops by itself after some 20 tokens. Small enough to serve hundreds of requests in a test.
-    "tiny": Size(2, 64, 4, 700, 105, 32, (1, 1, 1, 1), (8, 8, 16, 16), 32, 32, 5.0),
-}
+# Never stops by itself, so that max_tokens alone sets lengths.
+FULL = Size(30, 1024, 16, 6681, 605, 512, (3, 4, 6, 3), (32, 64, 128, 256), 512, 32, stop_bias=-60.0)
+# Stops by itself after a second or so. Small enough to serve hundreds of requests in a test.
+TINY = Size(2, 64, 4, 700, 105, 32, (1, 1, 1, 1), (8, 8, 16, 16), 32, 32, stop_bias=2.5)
+SIZES = {"full": FULL, "tiny": TINY}
 
 
-def write_submission(folder: Path, size: str = "full", seed: int = 0) -> Path:
+def write_submission(folder: Path, size: Size = FULL, seed: int = 0) -> Path:
     """Write model.pth, config.json, vocab.json and audio.wav into `folder`; returns it."""
-    shape, generator = SIZES[size], torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    config = published_config(shape)
+    config = published_config(size)
     (folder / "config.json").write_text(json.dumps(config, indent=4))
-    (folder / "vocab.json").write_text(json.dumps(vocabulary(shape.text_tokens)))
+    (folder / "vocab.json").write_text(json.dumps(vocabulary(size.text_tokens)))
     soundfile.write(folder / "audio.wav", reference_recording(seed), 22_050, subtype="PCM_16")
-    tensors = {name: tensor for name, tensor in state_dict(shape, generator)}
+    tensors = {name: tensor for name, tensor in state_dict(size, generator)}
     with stand_in_classes() as classes:
         torch.save({"config": pickled_config(config, classes), "model": tensors}, folder / "model.pth")
     return folder
@@ -408,7 +407,7 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    print(write_submission(options.folder, options.size, options.seed))
+    print(write_submission(options.folder, SIZES[options.size], options.seed))
 
 
 if __name__ == "__main__":
