@@ -12,7 +12,7 @@ from providers.xtts.text.languages import LANGUAGES, offered_languages, resolve
 
 _ALL = tuple(language.primary for language in LANGUAGES.values())
 
-# Sentences that no fixture was tuned on, two or three per language.
+# Two or three sentences per language.
 _SENTENCES = {
     "en": ["The weather is nice today, isn't it?", "Please call me tomorrow.", "I don't know"],
     "es": ["Me gusta leer libros por la noche.", "¿Dónde está la estación?", "Buenos días"],
