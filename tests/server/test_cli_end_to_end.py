@@ -8,13 +8,19 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+from models_store import integrity
+from models_store.errors import NotFound
+from models_store.store import ModelsStore
+from models_store.submission import Submission
 
 VOICECORE = (sys.executable, "-c", "from server.cli import main; main()")
 TEXT = "The quick brown fox jumps over the lazy dog."
@@ -89,3 +95,33 @@ def test_submit_speak_serve_remove(
         read(tmp_path / "me.wav")
     voicecore("remove", "anna")
     assert "The store is empty" in voicecore("list")
+
+
+@pytest.mark.slow
+def test_a_real_submit_killed_at_any_moment_leaves_all_or_nothing(
+    voicecore: Command, environment: dict[str, str], golden_folder: Path, tmp_path: Path
+):
+    store = ModelsStore(tmp_path / "home" / "store")
+    command = [*VOICECORE, "submit", str(golden_folder), "--name", "anna"]
+    start = time.monotonic()
+    voicecore(*command[len(VOICECORE) :])
+    whole_s = time.monotonic() - start
+    submission = store.delete("anna")
+    for part in np.linspace(0.2, 1.0, 8):
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as submitter:
+            with suppress(subprocess.TimeoutExpired):
+                submitter.wait(part * whole_s)
+            submitter.kill()
+        assert list(integrity.verify(store.layout, deep=True)) == []
+        assert store.submissions() in ([], [submission_now(store, submission.id)])
+    voicecore(*command[len(VOICECORE) :])
+    assert store.resolve("anna").id == submission.id
+    assert list(store.layout.scratch.iterdir()) == []
+    assert len(list(store.layout.blobs.iterdir())) == len(submission.blobs) + 1
+
+
+def submission_now(store: ModelsStore, submission_id: str) -> Submission | None:
+    try:
+        return store.resolve(submission_id)
+    except NotFound:
+        return None
