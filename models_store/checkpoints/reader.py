@@ -228,6 +228,8 @@ _CALLS: Mapping[str, _Call] = {
     "collections.defaultdict": _empty_dict,
     "collections.Counter": _empty_dict,
     "torch.Size": _sequence,
+    "builtins.set": _inert,
+    "__builtin__.set": _inert,
     # XTTS's config objects, under the module they were in and the one they are in.
     "TTS.tts.configs.xtts_config.XttsConfig": _inert,
     "TTS.tts.configs.xtts_config.XttsArgs": _inert,

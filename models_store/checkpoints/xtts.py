@@ -115,13 +115,13 @@ def _read_model(
         return None
     if (state := _state_dict(checkpoint, findings)) is None:
         return None
+    stated = config or PublishedConfig({}, ())
     weights = collect_weights(state, checkpoint.extents, findings)
     shapes = {name: weight.entry.shape for name, weight in weights.by_name.items()}
-    architecture = read_architecture(shapes, config or PublishedConfig({}, ()))
+    architecture = read_architecture(shapes, stated)
     expected = expected_shapes(architecture, _text_tokens(shapes, vocabulary, findings))
-    if config:
-        _compare_with_config(architecture, config, findings)
-    _check_consistency(architecture, findings)
+    _compare_with_config(architecture, stated, findings)
+    _check_consistency(architecture, stated, findings)
     _compare_shapes(shapes, expected, weights.unsound, findings)
     return Model(weights, checkpoint.extents, architecture, expected)
 
@@ -216,56 +216,63 @@ def _compare_with_config(architecture: XttsArchitecture, config: PublishedConfig
             )
 
 
-def _check_consistency(architecture: XttsArchitecture, findings: Findings) -> None:
-    """What must hold between sizes for the model to work at all."""
-    vocoder = architecture.vocoder
-    hop, hop_by_strides = architecture.output_hop, prod(vocoder.upsample_strides)
-    # Group normalisation of the conditioning encoder: 32 groups, fewer for narrow models.
-    groups = 8 if architecture.channels <= 16 else 16 if architecture.channels <= 64 else 32
+class Rule(NamedTuple):
+    """Something that must hold between sizes for the model to work at all."""
+
+    holds: bool
+    stated_by: tuple[str, ...]  # keys of config.json; without them there is nothing to compare
+    found: str
+    expected: str
+
+
+def _check_consistency(architecture: XttsArchitecture, config: PublishedConfig, findings: Findings) -> None:
+    for rule in _rules(architecture):
+        if not rule.holds and all(f"model_args.{key}" in config.values for key in rule.stated_by):
+            code, file = ("BadConfig", CONFIG_FILE) if rule.stated_by else ("WrongShape", WEIGHTS_FILE)
+            remedy = "Upload the files of one training run together."
+            findings.refuse(code, file, rule.found, rule.expected, remedy)
+
+
+def _rules(architecture: XttsArchitecture) -> tuple[Rule, ...]:
+    channels, vocoder = architecture.channels, architecture.vocoder
     start, stop = architecture.start_audio_token, architecture.stop_audio_token
-    last_token = architecture.audio_tokens - 1
-    rules = (
-        (
-            architecture.channels % architecture.heads == 0,
-            CONFIG_FILE,
+    hop, hop_by_strides = architecture.output_hop, prod(vocoder.upsample_strides)
+    embedding_channels = architecture.speaker_encoder.embedding_channels
+    # Group normalisation of the conditioning encoder: 32 groups, fewer for narrow models.
+    groups = 8 if channels <= 16 else 16 if channels <= 64 else 32
+    return (
+        Rule(
+            channels % architecture.heads == 0,
+            ("gpt_n_heads",),
             f"{architecture.heads} attention heads",
-            f"a divisor of the {architecture.channels} channels",
+            f"a divisor of the {channels} channels",
         ),
-        (
-            architecture.channels % groups == 0,
-            WEIGHTS_FILE,
-            f"{architecture.channels} channels",
-            f"a multiple of {groups}",
-        ),
-        (
+        Rule(
             hop == hop_by_strides,
-            CONFIG_FILE,
+            ("output_hop_length",),
             f"model_args.output_hop_length = {hop}",
             f"{hop_by_strides}, as the vocoder upsamples",
         ),
-        (
-            max(start, stop) <= last_token and start != stop,
-            CONFIG_FILE,
+        Rule(
+            max(start, stop) < architecture.audio_tokens and start != stop,
+            ("gpt_start_audio_token", "gpt_stop_audio_token"),
             f"audio tokens {start} (start) and {stop} (stop)",
             f"two of the {architecture.audio_tokens} rows of gpt.mel_embedding",
         ),
-        (
-            vocoder.in_channels == architecture.channels,
-            WEIGHTS_FILE,
+        Rule(channels % groups == 0, (), f"{channels} channels", f"a multiple of {groups}"),
+        Rule(
+            vocoder.in_channels == channels,
+            (),
             f"a vocoder of {vocoder.in_channels} input channels",
-            f"{architecture.channels}, as the GPT has",
+            f"{channels}, as the GPT has",
         ),
-        (
-            vocoder.speaker_channels == architecture.speaker_encoder.embedding_channels,
-            WEIGHTS_FILE,
+        Rule(
+            vocoder.speaker_channels == embedding_channels,
+            (),
             f"a vocoder for speaker embeddings of {vocoder.speaker_channels} channels",
-            f"{architecture.speaker_encoder.embedding_channels}, as the speaker encoder makes",
+            f"{embedding_channels}, as the speaker encoder makes",
         ),
     )
-    for holds, file, found, expected in rules:
-        if not holds:
-            code = "BadConfig" if file == CONFIG_FILE else "WrongShape"
-            findings.refuse(code, file, found, expected, "Upload the files of one training run together.")
 
 
 def _compare_shapes(shapes: Shapes, expected: Shapes, reported: set[str], findings: Findings) -> None:
