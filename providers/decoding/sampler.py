@@ -71,7 +71,8 @@ def uniform(key: Tensor, steps: Tensor, count: int) -> Tensor:
     step_word = _mix_32(key[:, 0] + steps * _GOLDEN_RATIO_32)
     token = torch.arange(count, device=key.device)
     words = _mix_32(_mix_32(token ^ step_word[:, None]) + key[:, 1:])
-    return ((words >> 8).float() + 0.5) * 2.0**-24
+    # 23 bits and a half are exact in float32; with more the largest would round to one, whose logarithm is 0.
+    return ((words >> 9).float() + 0.5) * 2.0**-23
 
 
 def _mix_32(words: Tensor) -> Tensor:

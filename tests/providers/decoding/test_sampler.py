@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from providers.decoding.sampler import (
+    SamplingRows,
+    filter_probabilities,
+    penalise,
+    random_key,
+    sample,
+    uniform,
+)
+
+VOCABULARY = 200
+
+
+def rows(count, *, temperature=1.0, top_k=0, top_p=1.0, penalty=1.0, seeds=None):
+    keys = [random_key(seed, 0) for seed in (seeds if seeds is not None else range(count))]
+    return SamplingRows(
+        temperature=torch.full((count,), temperature),
+        top_k=torch.full((count,), top_k),
+        top_p=torch.full((count,), top_p),
+        repetition_penalty=torch.full((count,), penalty),
+        key=torch.tensor(keys),
+    )
+
+
+def random_logits(count, scale=3.0, seed=0):
+    return torch.randn(count, VOCABULARY, generator=torch.Generator().manual_seed(seed)) * scale
+
+
+def test_golden_filter_probabilities(golden, check_golden):
+    logits = torch.from_numpy(golden["filter_logits"])
+    seen = torch.zeros_like(logits, dtype=torch.bool)
+    seen.scatter_(1, torch.from_numpy(golden["filter_history"]).long(), True)
+    penalty, temperature, top_k, top_p = torch.from_numpy(golden["filter_params_rp_T_k_p"]).T
+    probabilities = filter_probabilities(penalise(logits, seen, penalty), temperature, top_k.long(), top_p)
+    check_golden("filter_probs", probabilities, golden["filter_probs"], 1e-6)
+
+
+def test_penalty_makes_seen_tokens_less_likely_and_others_not():
+    logits = torch.tensor([[2.0, -2.0, 3.0, -3.0]])
+    seen = torch.tensor([[True, True, False, False]])
+    assert penalise(logits, seen, torch.tensor([5.0])).tolist() == [[pytest.approx(0.4), -10.0, 3.0, -3.0]]
+
+
+@given(k=st.integers(1, VOCABULARY + 5), seed=st.integers(0, 50))
+@settings(max_examples=40, deadline=None)
+def test_top_k_keeps_the_k_likeliest(k, seed):
+    logits = random_logits(2, seed=seed)
+    one = torch.ones(2)
+    kept = filter_probabilities(logits, one, torch.tensor([k, 0]), one) > 0
+    likeliest = logits[0].topk(min(k, VOCABULARY)).indices
+    assert set(kept[0].nonzero()[:, 0].tolist()) == set(likeliest.tolist())
+    assert kept[1].all()  # 0 is off
+
+
+def test_top_k_keeps_ties():
+    logits = torch.tensor([[1.0, 3.0, 3.0, 3.0, 0.0]])
+    one = torch.ones(1)
+    probabilities = filter_probabilities(logits, one, torch.tensor([2]), one)
+    torch.testing.assert_close(probabilities, torch.tensor([[0, 1 / 3, 1 / 3, 1 / 3, 0]]))
+
+
+@given(top_p=st.floats(0.01, 1.0), seed=st.integers(0, 50))
+@settings(max_examples=60, deadline=None)
+def test_top_p_keeps_the_least_set_of_that_mass(top_p, seed):
+    logits = random_logits(1, seed=seed)
+    full = logits.double().softmax(-1)[0]
+    kept = filter_probabilities(logits, torch.ones(1), torch.tensor([0]), torch.tensor([top_p]))[0] > 0
+    assert kept[full.argmax()]
+    assert full[kept].sum() >= top_p - 1e-6
+    assert full[kept].min() >= full[~kept].max() if not kept.all() else True
+    # Without its least likely member the set would fall short.
+    assert kept.sum() == 1 or full[kept].sum() - full[kept].min() <= top_p + 1e-6
+
+
+@given(
+    temperature=st.floats(0.05, 10), top_k=st.integers(0, 250), top_p=st.floats(0.01, 1), seed=st.integers(0, 99)
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_probabilities_sum_to_one_and_keep_their_order(temperature, top_k, top_p, seed):
+    logits = random_logits(1, seed=seed)
+    probabilities = filter_probabilities(
+        logits, torch.tensor([temperature]), torch.tensor([top_k]), torch.tensor([top_p])
+    )[0]
+    assert probabilities.sum().item() == pytest.approx(1, abs=1e-5)
+    assert (probabilities[logits[0].argsort()].diff() >= 0).all()
+
+
+def test_temperature_zero_takes_the_likeliest_after_the_penalty():
+    logits = random_logits(30)
+    seen = torch.zeros_like(logits, dtype=torch.bool)
+    seen.scatter_(1, logits.argmax(-1, keepdim=True), True)
+    params = rows(30, temperature=0.0, top_k=1, penalty=10.0)
+    expected = penalise(logits, seen, params.repetition_penalty).argmax(-1)
+    assert torch.equal(sample(logits, seen, params, torch.arange(30)), expected)
+    assert not torch.equal(expected, logits.argmax(-1))
+
+
+def test_each_row_has_its_own_parameters():
+    logits = random_logits(1).expand(4, -1)
+    params = SamplingRows(
+        temperature=torch.tensor([0.0, 1.0, 1.0, 1.0]),
+        top_k=torch.tensor([0, 1, 0, 0]),
+        top_p=torch.tensor([1.0, 1.0, 1e-6, 1.0]),
+        repetition_penalty=torch.tensor([1.0, 1.0, 1.0, 100.0]),
+        key=torch.tensor([random_key(9, 0)] * 4),
+    )
+    seen = torch.zeros_like(logits, dtype=torch.bool)
+    likeliest = logits[0].argmax()
+    seen[3, likeliest] = True
+    draws = torch.stack([sample(logits, seen, params, torch.full((4,), step)) for step in range(50)])
+    assert (draws[:, :3] == likeliest).all()
+    assert (draws[:, 3] != likeliest).any()
+
+
+def test_draws_follow_the_probabilities():
+    """Chi-square over 40,000 draws: the statistic of a right sampler exceeds 2 x degrees of freedom with
+    probability below 1e-4, and the seeds are fixed."""
+    count = 40_000
+    logits = torch.randn(1, 24, generator=torch.Generator().manual_seed(3)).expand(count, -1)
+    params = rows(1, temperature=0.8, top_k=20, top_p=0.97)
+    expected = filter_probabilities(logits[:1], *params[:3])[0].double() * count
+    for name, keys, steps in (
+        ("steps", torch.tensor([random_key(5, 0)]).expand(count, 2), torch.arange(count)),
+        ("seeds", torch.tensor([random_key(seed, 0) for seed in range(count)]), torch.zeros(count).long()),
+        ("utterances", torch.tensor([random_key(5, i) for i in range(count)]), torch.zeros(count).long()),
+    ):
+        many = SamplingRows(*(field.expand(count) for field in params[:4]), key=keys)
+        drawn = sample(logits, torch.zeros(count, 24, dtype=torch.bool), many, steps)
+        observed = drawn.bincount(minlength=24).double()
+        possible = expected > 0
+        assert observed[~possible].sum() == 0
+        statistic = ((observed - expected)[possible] ** 2 / expected[possible]).sum().item()
+        assert statistic < 2 * (possible.sum().item() - 1), (name, statistic)
+
+
+def test_random_numbers_are_uniform_and_unrelated():
+    keys = torch.tensor([random_key(seed, index) for seed in range(20) for index in range(5)])
+    numbers = uniform(keys, torch.arange(100) % 7, 1026)
+    assert numbers.min() > 0
+    assert numbers.max() < 1
+    counts = np.histogram(numbers, bins=64, range=(0, 1))[0]
+    expected = numbers.numel() / 64
+    assert ((counts - expected) ** 2 / expected).sum() < 2 * 63
+    correlations = np.corrcoef(numbers.numpy())
+    assert np.abs(correlations - np.eye(100)).max() < 5 / 1026**0.5
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 10_000), st.integers(0, 1000), st.integers(0, 1025))
+@settings(max_examples=200, deadline=None)
+def test_the_hash_is_the_one_that_python_integers_compute(seed, utterance, step, token):
+    """Tensors hold the words in int64, where products wrap: that must not change a bit."""
+
+    def mix(word):
+        word &= 0xFFFFFFFF
+        word = ((word ^ (word >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+        word = ((word ^ (word >> 15)) * 0x846CA68B) & 0xFFFFFFFF
+        return word ^ (word >> 16)
+
+    low, high = random_key(seed, utterance)
+    word = mix(mix(token ^ mix(low + step * 0x9E3779B9)) + high)
+    expected = ((word >> 9) + 0.5) / 2**23
+    key = torch.tensor([[low, high]])
+    assert uniform(key, torch.tensor([step]), 1026)[0, token].item() == np.float32(expected)
+
+
+def test_random_numbers_stay_between_zero_and_one():
+    """Also for the extreme words: a one would give a token of probability zero an infinite score."""
+    numbers = torch.cat([uniform(torch.tensor([random_key(seed, 0)]), torch.tensor([0]), 2**20) for seed in range(40)])
+    assert numbers.max() > 1 - 2**-22
+    assert numbers.min() < 2**-22
+    assert numbers.max() < 1
+    assert numbers.min() > 0
+    assert ((numbers.double() * 2**23) % 1 == 0.5).all()
+
+
+def test_keys_differ_between_seeds_and_between_utterances():
+    keys = {random_key(seed, index) for seed in range(100) for index in range(100)}
+    assert len(keys) == 10_000
