@@ -23,7 +23,7 @@ from models_store.store import ModelsStore
 from models_store.submission import Submission
 
 VOICECORE = (sys.executable, "-c", "from server.cli import main; main()")
-TEXT = "The quick brown fox jumps over the lazy dog."
+TEXT = "Yes."
 
 Command = Callable[..., str]
 
