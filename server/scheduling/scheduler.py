@@ -92,22 +92,27 @@ class Listener:
     conditioning: Conditioning
     waiting: deque[Utterance]  # by index
     started_at: float  # when playback began, moved on by every silence since; before that: submission
+    dry_at: float  # when the first waiting utterance is needed
     begun: bool = False  # the first utterance sounds, so the others may start
     held: bool = False  # the listener doesn't read: start nothing more
-    audio_s: float = 0.0  # made so far
-    running: list[Running] = field(default_factory=list)  # by index
+    running: list[Running] = field(default_factory=list)  # by index; one that ended stays behind its elders
+    heard_s: float = 0.0  # audio of those that are gone from there
 
     def may_start(self) -> bool:
         return bool(self.waiting) and not self.held and (self.begun or not self.running)
 
-    def dry_at(self, assumed_utterance_s: float) -> float:
-        """When the listener needs the next waiting utterance."""
-        to_come_s = sum(
-            max(0.0, assumed_utterance_s - running.audio_s)
-            for running in self.running
-            if running.finished is None
-        )
-        return self.started_at + self.audio_s + to_come_s
+    def reckon(self, assumed_utterance_s: float) -> None:
+        """When is what needed? Each after those before it, which last as long as assumed or as they do."""
+        needed_at = self.started_at + self.heard_s
+        for running in self.running:
+            running.dry_at = needed_at + running.audio_s
+            to_come_s = max(0.0, assumed_utterance_s - running.audio_s) if running.finished is None else 0.0
+            needed_at = running.dry_at + to_come_s
+        self.dry_at = needed_at
+
+    def forget_ended(self) -> None:
+        while self.running and self.running[0].ended:
+            self.heard_s += self.running.pop(0).audio_s
 
 
 class Scheduler:
@@ -147,12 +152,12 @@ class Scheduler:
         request_id = utterances[0].request_id
         if request_id in self._listeners:
             raise ValueError(f"request {request_id!r} is already being spoken")
-        self._listeners[request_id] = Listener(conditioning, deque(utterances), started_at=now)
+        self._listeners[request_id] = Listener(conditioning, deque(utterances), started_at=now, dry_at=now)
 
     def cancel(self, request_id: str) -> None:
         """Forget a request; its slots are free at once. An unknown request is one that has ended."""
         if listener := self._listeners.pop(request_id, None):
-            self._release(listener.running)
+            self._release([running for running in listener.running if not running.ended])
 
     def hold(self, request_id: str) -> None:
         """Start no further utterance of a request whose listener doesn't read. Those running end normally."""
@@ -196,18 +201,18 @@ class Scheduler:
                 break
             listener = self._listeners[request_id]
             running = Running(listener.waiting.popleft(), heapq.heappop(self._free), dry_at)
-            listener.running.append(running)
             self._running[running.slot] = running
             admitted.append(running)
+            listener.running.append(running)
+            listener.reckon(policy.assumed_utterance_s)
             if listener.may_start():
-                entry = (listener.dry_at(policy.assumed_utterance_s), order, request_id)
-                heapq.heappush(queue, entry)
+                heapq.heappush(queue, (listener.dry_at, order, request_id))
         return admitted
 
     def _queue(self) -> list[tuple[float, int, str]]:
         """Listeners that could start an utterance, as a heap of (dry at, order of arrival, request)."""
         queue = [
-            (listener.dry_at(self._policy.assumed_utterance_s), order, request_id)
+            (listener.dry_at, order, request_id)
             for order, (request_id, listener) in enumerate(self._listeners.items())
             if listener.may_start()
         ]
@@ -327,15 +332,11 @@ class Scheduler:
     def _account(self, running: Running, chunk_s: float, now: float) -> None:
         """Move the listener's clock: what follows this chunk is needed later; a silence delays everything."""
         listener = self._listeners[running.utterance.request_id]
-        silence_s = max(0.0, now - running.dry_at) if running is listener.running[0] else 0.0
+        if running is listener.running[0]:
+            listener.started_at += max(0.0, now - running.dry_at)
         listener.begun = True
-        listener.started_at += silence_s
-        listener.audio_s += chunk_s
         running.audio_s += chunk_s
-        for other in listener.running:
-            other.dry_at += silence_s
-            if other.utterance.index >= running.utterance.index:
-                other.dry_at += chunk_s
+        listener.reckon(self._policy.assumed_utterance_s)
         self.audio_s += chunk_s
 
     # Release
@@ -343,10 +344,9 @@ class Scheduler:
     def _release_finished(self) -> None:
         ended = [running for running in self._running.values() if running.ended]
         self._release(ended)
-        for running in ended:
-            request_id = running.utterance.request_id
+        for request_id in {running.utterance.request_id for running in ended}:
             listener = self._listeners[request_id]
-            listener.running.remove(running)
+            listener.forget_ended()
             if not listener.running and not listener.waiting:
                 del self._listeners[request_id]
 

@@ -81,6 +81,11 @@ class RunningWorker:
         finally:
             self._loop.close()
 
+    def join(self) -> None:
+        """Wait for its end, which something else has caused."""
+        self._thread.join(timeout=10)
+        assert not self._thread.is_alive()
+
     def stop(self) -> None:
         if self._thread.is_alive():
             with suppress(RuntimeError):

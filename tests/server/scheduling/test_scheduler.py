@@ -271,6 +271,57 @@ def test_a_yielding_stream_is_never_starved(bench, speak):
     assert not underrun
 
 
+def test_after_a_silence_a_stream_is_as_urgent_as_its_listeners_buffer_says(bench, speak):
+    """Not for ever behind: who has heard a silence goes on listening from where it ended."""
+    bench = bench(num_slots=1)
+    bench.submit(speak("text", 20, 10))
+    bench.step(seconds=20)  # a chunk, then a long silence
+    while not any(isinstance(event, UtteranceEnd) for event in bench.events):
+        bench.step()
+    bench.submit(speak("new", 10))  # while the text has 100 ms in hand
+    bench.run()
+    ends = [event.request_id for event in bench.events if isinstance(event, UtteranceEnd)]
+    assert ends == ["text", "new", "text"]
+
+
+def test_a_stream_that_caught_up_after_a_silence_yields_again(bench, speak):
+    bench = bench(num_slots=4)
+    bench.submit(speak("text", 900))
+    bench.step(seconds=20)
+    for _ in range(60):
+        bench.step()
+    bench.submit(speak("new", 100))
+    bench.step()
+    assert bench.calls("decode")[-1][0] == (1,)
+
+
+def test_a_later_utterance_is_as_far_ahead_as_those_before_it_make_it(bench, speak):
+    """It has made little itself, but seconds of its request's audio come before it."""
+    bench = bench(replace(POLICY, max_prefills=1, lead_s=2.0, assumed_utterance_s=0.5), num_slots=4)
+    bench.submit(speak("text", 500, 900))
+    for _ in range(100):
+        bench.step(seconds=0.001)
+        if any(isinstance(event, UtteranceEnd) for event in bench.events):
+            break
+    assert len(bench.engine.slots) == 1
+    bench.submit(speak("new", 100))
+    bench.step()
+    assert [
+        bench.engine.slots[slot].admission.utterance.request_id for slot in bench.calls("decode")[-1][0]
+    ] == ["new"]
+
+
+def test_the_stream_that_runs_dry_soonest_is_vocoded_first(bench, speak):
+    bench = bench(replace(POLICY, chunk_tokens=(8,), max_vocoded_tokens=8), num_slots=2)
+    bench.submit(speak("early", 500))
+    for _ in range(5):
+        bench.step()
+    bench.submit(speak("late", 500))
+    bench.step()
+    assert bench.calls("decode")[-1] == ((0, 1), 8)
+    assert list(bench.calls("vocode")[-1]) == [1], "both are due, there is room for one"
+
+
 def test_overdue_streams_go_before_newcomers_so_that_overload_starves_nobody(bench, speak):
     """More requests arrive than can ever be served; a text of several utterances still ends."""
     bench = bench(num_slots=1)
