@@ -67,8 +67,8 @@ class XttsConditioner:
         """`weights`: what `conditioning_weights` gives, on the device where this is to run."""
         self._config = config
         self._device = weights["mel_stats"].device
-        self._style_encoder = StyleEncoder(config.architecture, weights)
-        self._speaker_encoder = SpeakerEncoder(
+        self.style_encoder = StyleEncoder(config.architecture, weights)
+        self.speaker_encoder = SpeakerEncoder(
             config.architecture.speaker_encoder,
             {
                 name.removeprefix(SPEAKER_ENCODER_PREFIX): tensor
@@ -84,8 +84,8 @@ class XttsConditioner:
             raise UnusableVoice("found a voice without recordings; expected at least one. Register it again.")
         recordings = [self._reference(recording) for recording in voice.recordings]
         rate = self._config.architecture.input_sample_rate_hz
-        embeddings = [self._speaker_encoder(samples, rate) for samples in recordings]
-        latents = [self._style_encoder(chunk) for chunk in self._chunks(torch.cat(recordings))]
+        embeddings = [self.speaker_encoder(samples, rate) for samples in recordings]
+        latents = [self.style_encoder(chunk) for chunk in self._chunks(torch.cat(recordings))]
         return XttsConditioning(
             gpt_cond_latent=torch.stack(latents).mean(dim=0),
             speaker_embedding=torch.stack(embeddings).mean(dim=0),

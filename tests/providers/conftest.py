@@ -1,4 +1,4 @@
-"""The golden submission as the store keeps it, and `check_golden`.
+"""The golden submission as the store keeps it, small vocoders, and `check_golden`.
 
 `check_golden` compares an array with what the published implementation computed, and keeps the error for the
 table at the end of the run: `pytest tests/providers -k golden` shows it.
@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models_store.checkpoints.architecture import XttsConfig
+from models_store.checkpoints.architecture import HifiganArchitecture, XttsConfig
 from models_store.intake import read_submission
 from models_store.report import Converted
 
@@ -38,6 +39,69 @@ def golden_config(golden_converted: Converted) -> XttsConfig:
 def golden_weights(golden_converted: Converted) -> Mapping[str, Tensor]:
     """Published names → float32, weight norm folded."""
     return load_file(golden_converted.files["weights"])
+
+
+@pytest.fixture(scope="session")
+def small_hifigan() -> HifiganArchitecture:
+    """XTTS's generator with an eighth of its channels."""
+    return HifiganArchitecture(
+        in_channels=8,
+        initial_channels=64,
+        upsample_strides=(8, 8, 2, 2),
+        upsample_kernels=(16, 16, 4, 4),
+        resblock_kernels=(3, 7, 11),
+        resblock_dilations=((1, 3, 5),) * 3,
+        speaker_channels=4,
+    )
+
+
+@pytest.fixture(scope="session")
+def random_hifigan() -> Callable[..., dict[str, Tensor]]:
+    return _random_hifigan
+
+
+def _hifigan_shapes(
+    architecture: HifiganArchitecture, per_stage_speaker: bool, post_bias: bool
+) -> dict[str, tuple[int, ...]]:
+    initial, speaker = architecture.initial_channels, architecture.speaker_channels
+    shapes: dict[str, tuple[int, ...]] = {
+        "conv_pre": (initial, architecture.in_channels, 7),
+        "cond_layer": (initial, speaker, 1),
+    }
+    for i, kernel in enumerate(architecture.upsample_kernels):
+        channels = initial >> (i + 1)
+        shapes[f"ups.{i}"] = (2 * channels, channels, kernel)
+        if per_stage_speaker:
+            shapes[f"conds.{i}"] = (channels, speaker, 1)
+        first = i * len(architecture.resblock_kernels)
+        for j, size in enumerate(architecture.resblock_kernels, start=first):
+            for k in range(len(architecture.resblock_dilations[j - first])):
+                shapes[f"resblocks.{j}.convs1.{k}"] = (channels, channels, size)
+                shapes[f"resblocks.{j}.convs2.{k}"] = (channels, channels, size)
+    named = {f"{name}.weight": shape for name, shape in shapes.items()}
+    for name, shape in shapes.items():
+        named[f"{name}.bias"] = (shape[1] if name.startswith("ups.") else shape[0],)
+    named["conv_post.weight"] = (1, initial >> len(architecture.upsample_kernels), 7)
+    if post_bias:
+        named["conv_post.bias"] = (1,)
+    return named
+
+
+def _random_hifigan(
+    architecture: HifiganArchitecture,
+    seed: int = 0,
+    per_stage_speaker: bool = True,
+    post_bias: bool = False,
+) -> dict[str, Tensor]:
+    """Float32, scaled so that activations keep their size."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for name, shape in _hifigan_shapes(architecture, per_stage_speaker, post_bias).items():
+        fan_in = shape[0] * 2 if name.startswith("ups.") else torch.Size(shape[1:]).numel()
+        # Residual blocks add only a little and tanh isn't saturated, so nothing hides or amplifies an error.
+        gain = 0.3 if name.startswith(("resblocks.", "conv_post.")) or name.endswith("bias") else 1.5
+        weights[name] = torch.randn(shape, generator=generator) * gain / max(fan_in, 4) ** 0.5
+    return weights
 
 
 @pytest.fixture

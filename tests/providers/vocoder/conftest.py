@@ -51,48 +51,6 @@ def _same(x: Tensor, weights: Weights, name: str, dilation: int = 1) -> Tensor:
     return F.conv1d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], dilation=dilation, padding="same")
 
 
-def _shapes(
-    architecture: HifiganArchitecture, per_stage_speaker: bool, post_bias: bool
-) -> dict[str, tuple[int, ...]]:
-    initial, speaker = architecture.initial_channels, architecture.speaker_channels
-    shapes: dict[str, tuple[int, ...]] = {
-        "conv_pre": (initial, architecture.in_channels, 7),
-        "cond_layer": (initial, speaker, 1),
-    }
-    for i, kernel in enumerate(architecture.upsample_kernels):
-        channels = initial >> (i + 1)
-        shapes[f"ups.{i}"] = (2 * channels, channels, kernel)
-        if per_stage_speaker:
-            shapes[f"conds.{i}"] = (channels, speaker, 1)
-        first = i * len(architecture.resblock_kernels)
-        for j, size in enumerate(architecture.resblock_kernels, start=first):
-            for k in range(len(architecture.resblock_dilations[j - first])):
-                shapes[f"resblocks.{j}.convs1.{k}"] = (channels, channels, size)
-                shapes[f"resblocks.{j}.convs2.{k}"] = (channels, channels, size)
-    named = {f"{name}.weight": shape for name, shape in shapes.items()}
-    for name, shape in shapes.items():
-        named[f"{name}.bias"] = (shape[1] if name.startswith("ups.") else shape[0],)
-    named["conv_post.weight"] = (1, initial >> len(architecture.upsample_kernels), 7)
-    if post_bias:
-        named["conv_post.bias"] = (1,)
-    return named
-
-
-def _random_weights(
-    architecture: HifiganArchitecture,
-    seed: int = 0,
-    per_stage_speaker: bool = True,
-    post_bias: bool = False,
-) -> dict[str, Tensor]:
-    """Float32, scaled so that activations keep their size."""
-    generator = torch.Generator().manual_seed(seed)
-    weights = {}
-    for name, shape in _shapes(architecture, per_stage_speaker, post_bias).items():
-        fan_in = shape[0] * 2 if name.startswith("ups.") else torch.Size(shape[1:]).numel()
-        weights[name] = torch.randn(shape, generator=generator) / max(fan_in, 4) ** 0.5
-    return weights
-
-
 @st.composite
 def _architectures(draw: Any) -> HifiganArchitecture:
     strides = draw(st.lists(st.integers(1, 5), min_size=1, max_size=3))
@@ -116,24 +74,5 @@ def reference_hifigan() -> Callable[..., Tensor]:
 
 
 @pytest.fixture(scope="session")
-def random_weights() -> Callable[..., dict[str, Tensor]]:
-    return _random_weights
-
-
-@pytest.fixture(scope="session")
 def architectures() -> st.SearchStrategy[HifiganArchitecture]:
     return _architectures()
-
-
-@pytest.fixture(scope="session")
-def small() -> HifiganArchitecture:
-    """XTTS's generator with one channel where that has 32."""
-    return HifiganArchitecture(
-        in_channels=8,
-        initial_channels=16,
-        upsample_strides=(8, 8, 2, 2),
-        upsample_kernels=(16, 16, 4, 4),
-        resblock_kernels=(3, 7, 11),
-        resblock_dilations=((1, 3, 5),) * 3,
-        speaker_channels=4,
-    )

@@ -18,11 +18,11 @@ def inputs(architecture, num_frames, batch=1, seed=1):
     return frames, torch.randn(batch, architecture.speaker_channels, generator=random)
 
 
-def test_equals_the_published_form_for_any_architecture(architectures, reference_hifigan, random_weights):
+def test_equals_the_published_form_for_any_architecture(architectures, reference_hifigan, random_hifigan):
     @settings(max_examples=60, deadline=None)
     @given(architectures, st.integers(1, 12), st.booleans(), st.booleans())
     def check(architecture, num_frames, per_stage_speaker, post_bias):
-        weights = random_weights(architecture, 0, per_stage_speaker, post_bias)
+        weights = random_hifigan(architecture, 0, per_stage_speaker, post_bias)
         frames, speaker = inputs(architecture, num_frames, batch=2)
         ours = generator(architecture, weights)(frames, speaker)
         expected = reference_hifigan(architecture, weights, frames, speaker)
@@ -41,17 +41,17 @@ def test_upsampling_by_convolution_equals_the_transposed_one(kernel, stride):
     torch.testing.assert_close(samples, expected, rtol=0, atol=1e-5)
 
 
-def test_a_batch_equals_each_alone(small, random_weights):
-    vocoder = generator(small, random_weights(small))
-    frames, speaker = inputs(small, 20, batch=5)
+def test_a_batch_equals_each_alone(small_hifigan, random_hifigan):
+    vocoder = generator(small_hifigan, random_hifigan(small_hifigan))
+    frames, speaker = inputs(small_hifigan, 20, batch=5)
     together = vocoder(frames, speaker)
     alone = torch.cat([vocoder(frames[i : i + 1], speaker[i : i + 1]) for i in range(5)])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
 
 
-def test_inputs_are_left_as_they_are(small, random_weights):
-    vocoder = generator(small, random_weights(small))
-    frames, speaker = inputs(small, 9)
+def test_inputs_are_left_as_they_are(small_hifigan, random_hifigan):
+    vocoder = generator(small_hifigan, random_hifigan(small_hifigan))
+    frames, speaker = inputs(small_hifigan, 9)
     before = frames.clone(), speaker.clone()
     first = vocoder(frames, speaker)
     assert torch.equal(frames, before[0])
@@ -59,18 +59,18 @@ def test_inputs_are_left_as_they_are(small, random_weights):
     assert torch.equal(vocoder(frames, speaker), first)
 
 
-def test_only_residual_blocks_are_in_low_precision(small, random_weights):
-    tensors = prepare_hifigan(random_weights(small), small, torch.bfloat16)
+def test_only_residual_blocks_are_in_low_precision(small_hifigan, random_hifigan):
+    tensors = prepare_hifigan(random_hifigan(small_hifigan), small_hifigan, torch.bfloat16)
     low = {name for name, tensor in tensors.items() if tensor.dtype == torch.bfloat16}
     assert low == {name for name in tensors if name.startswith("resblocks.")}
 
 
-def test_the_speaker_is_heard_after_every_upsampling(small, random_weights):
-    frames, speaker = inputs(small, 9)
+def test_the_speaker_is_heard_after_every_upsampling(small_hifigan, random_hifigan):
+    frames, speaker = inputs(small_hifigan, 9)
     heard = []
     for silenced in ("cond_layer", "conds.0", "conds.1", "conds.2", "conds.3"):
-        weights = random_weights(small)
+        weights = random_hifigan(small_hifigan)
         weights[f"{silenced}.weight"].zero_()
-        heard.append(generator(small, weights)(frames, speaker))
-    whole = generator(small, random_weights(small))(frames, speaker)
+        heard.append(generator(small_hifigan, weights)(frames, speaker))
+    whole = generator(small_hifigan, random_hifigan(small_hifigan))(frames, speaker)
     assert all((whole - other).abs().max() > 1e-3 for other in heard)

@@ -23,23 +23,25 @@ def measured(reference, architecture, weights) -> ReceptiveField:
     return ReceptiveField(bound - int(seen[0]), int(seen[-1]) - bound)
 
 
-def test_of_xtts_is_13_frames_on_either_side(small, golden_config):
+def test_of_xtts_is_13_frames_on_either_side(small_hifigan, golden_config):
     assert receptive_field(golden_config.architecture.vocoder) == (13, 13)
-    assert receptive_field(small) == (13, 13)  # channels don't matter
+    assert receptive_field(small_hifigan) == (13, 13)  # channels don't matter
 
 
-def test_equals_what_gradients_say(architectures, reference_hifigan, random_weights):
+def test_equals_what_gradients_say(architectures, reference_hifigan, random_hifigan):
     @settings(max_examples=60, deadline=None)
     @given(architectures)
     def check(architecture):
-        weights = random_weights(architecture)
+        weights = random_hifigan(architecture)
         assert receptive_field(architecture) == measured(reference_hifigan, architecture, weights)
 
     check()
 
 
-def test_equals_what_gradients_say_for_xtts(small, reference_hifigan, random_weights):
-    assert receptive_field(small) == measured(reference_hifigan, small, random_weights(small))
+def test_equals_what_gradients_say_for_xtts(small_hifigan, reference_hifigan, random_hifigan):
+    assert receptive_field(small_hifigan) == measured(
+        reference_hifigan, small_hifigan, random_hifigan(small_hifigan)
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,6 @@ def test_equals_what_gradients_say_for_xtts(small, reference_hifigan, random_wei
         ("upsample_kernels", (6, 16, 4, 4), "kernel of 6 with stride 8"),
     ],
 )
-def test_kernels_that_would_change_the_length_are_refused(small, field, value, message):
+def test_kernels_that_would_change_the_length_are_refused(small_hifigan, field, value, message):
     with pytest.raises(ValueError, match=message):
-        receptive_field(dataclasses.replace(small, **{field: value}))
+        receptive_field(dataclasses.replace(small_hifigan, **{field: value}))

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.vocoder.hifigan import HifiganGenerator, prepare_hifigan
@@ -16,8 +16,10 @@ BATCHINGS = {"cpu": CPU_BATCHING, "cuda": CUDA_BATCHING, "tiny": TINY_WINDOWS}
 
 
 @pytest.fixture(scope="module")
-def generator(small, random_weights):
-    return HifiganGenerator(small, prepare_hifigan(random_weights(small), small, torch.float32))
+def generator(small_hifigan, random_hifigan):
+    return HifiganGenerator(
+        small_hifigan, prepare_hifigan(random_hifigan(small_hifigan), small_hifigan, torch.float32)
+    )
 
 
 def utterance(generator, num_frames, seed=0):
@@ -47,7 +49,7 @@ def test_any_cuts_give_the_samples_of_the_whole(generator, batching, num_frames)
     whole = generator(frames[None], speaker[None])[0]
     vocoder = Vocoder(generator, batching)
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+    @settings(max_examples=8, deadline=None)
     @given(st.lists(st.integers(0, num_frames - 1), max_size=6).map(sorted))
     def check(cuts):
         samples = streamed(vocoder, frames, speaker, cuts)
@@ -102,10 +104,12 @@ def test_windows_of_equal_length_share_a_pass(generator):
     assert counting.batches == [2, 1, 1]
 
 
-def test_a_change_of_weights_or_speaker_is_heard(generator, small, random_weights):
+def test_a_change_of_weights_or_speaker_is_heard(generator, small_hifigan, random_hifigan):
     frames, speaker = utterance(generator, 30)
     item = vocoder_input(generator, frames, speaker, 0, 30)
-    other = HifiganGenerator(small, prepare_hifigan(random_weights(small, seed=5), small, torch.float32))
+    other = HifiganGenerator(
+        small_hifigan, prepare_hifigan(random_hifigan(small_hifigan, seed=5), small_hifigan, torch.float32)
+    )
     ours, theirs = Vocoder(generator).vocode([item])[0], Vocoder(other).vocode([item])[0]
     assert (ours - theirs).abs().max() > 1e-2
 
