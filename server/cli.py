@@ -14,15 +14,15 @@ from typer.core import TyperGroup
 
 from models_store.errors import ModelsStoreError, SubmissionError
 from providers.errors import ProviderError
+from server import voice_commands
+from server.command_options import AsJson, Home, open_store, short
 from server.errors import ServerError
 
 if TYPE_CHECKING:
     from models_store.report import ProgressCallback
     from models_store.store import ModelsStore
-    from models_store.submission import Submission, Voice
+    from models_store.submission import Submission
 
-Home = Annotated[Path | None, typer.Option(help="The data folder (VOICECORE_HOME).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Also while it is loaded or has other names.")]
 Upload = Annotated[Path, typer.Argument(exists=True, help="A folder, .zip, .tar or .tar.gz.")]
 NameOrId = Annotated[str, typer.Argument(help="A name, an id, or 8 and more of an id's first digits.")]
@@ -67,8 +67,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-voice_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(voice_app, name="voice", help="Add, list and remove registered voices.")
+app.add_typer(voice_commands.app, name="voice", help="Add, list and remove registered voices.")
 
 
 def main() -> None:
@@ -125,7 +124,7 @@ def submit(
 
     try:
         with _progress(as_json) as progress:
-            published = _store(home).submit(path, name, progress)
+            published = open_store(home).submit(path, name, progress)
     except SubmissionError as error:
         if not as_json:
             raise
@@ -151,7 +150,7 @@ def list_submissions(as_json: AsJson = False, home: Home = None) -> None:
     """List submissions."""
     from server import console
 
-    store = _store(home)
+    store = open_store(home)
     names = store.names()
     rows = [_row(store, submission, names) for submission in store.submissions()]
     if as_json:
@@ -168,7 +167,7 @@ def list_submissions(as_json: AsJson = False, home: Home = None) -> None:
                 console.human_bytes(row["size_bytes"]),
                 row["submitted_at"][:16].replace("T", " "),
                 "yes" if row["resident"] else "no",
-                _short(row["id"]),
+                short(row["id"]),
             )
             for row in rows
         ],
@@ -197,7 +196,7 @@ def remove(target: NameOrId, force: Force = False, home: Home = None) -> None:
     """
     from server import console
 
-    removed = _store(home).delete(target, force)
+    removed = open_store(home).delete(target, force)
     console.out.print(f"removed {removed.id} ({console.human_bytes(removed.size_bytes)})")
 
 
@@ -216,13 +215,13 @@ def alias(
 
     if forget == (target is not None):
         raise typer.BadParameter("give either the submission that the name shall mean, or --remove")
-    store = _store(home)
+    store = open_store(home)
     if target is None:
         store.unalias(name)
         console.out.print(f"forgot {name}")
         return
     replaced_id = store.alias(name, target)
-    before = f" (was {_short(replaced_id)})" if replaced_id else ""
+    before = f" (was {short(replaced_id)})" if replaced_id else ""
     console.out.print(f"{name} is {store.resolve(name).id}{before}")
 
 
@@ -303,99 +302,8 @@ def doctor(
         raise typer.Exit(1)
 
 
-@voice_app.command("add")
-def add_voice(
-    name: Annotated[str, typer.Argument(help="What to call it; a name that exists moves here.")],
-    recordings: Annotated[
-        list[Path],
-        typer.Argument(exists=True, dir_okay=False, help="wav, flac, mp3, ogg, m4a … of one speaker."),
-    ],
-    language: Annotated[str | None, typer.Option(help="What is spoken in it: BCP-47.")] = None,
-    transcript: Annotated[str | None, typer.Option(help="The words that are spoken in it.")] = None,
-    as_json: AsJson = False,
-    home: Home = None,
-) -> None:
-    """Register a voice from recordings.
-
-    Every submission can speak with it.
-    """
-    from server import console
-
-    added = _store(home).add_voice(name, recordings, language, transcript)
-    if as_json:
-        warnings = [asdict(warning) for warning in added.warnings]
-        console.print_json(
-            _voice_row(name, added.voice) | {"warnings": warnings, "replaced_id": added.replaced_id}
-        )
-        return
-    console.print_problems(added.warnings, "yellow", "warning")
-    console.out.print(f"[green]{name}[/] is {added.voice.id} ({added.voice.duration_s:.1f} s)")
-    if added.replaced_id:
-        console.out.print(f"[yellow]{name} was {added.replaced_id} until now[/]")
-
-
-@voice_app.command("list")
-def list_voices(as_json: AsJson = False, home: Home = None) -> None:
-    """List registered voices."""
-    from server import console
-
-    rows = [_voice_row(name, voice) for name, voice in _store(home).voices().items()]
-    if as_json:
-        console.print_json(rows)
-        return
-    console.print_table(
-        ("name", "duration", "recordings", "language", "transcript", "id"),
-        [
-            (
-                row["name"],
-                f"{row['duration_s']:.1f} s",
-                str(row["recordings"]),
-                row["language"] or "-",
-                row["transcript"] or "-",
-                _short(row["id"]),
-            )
-            for row in rows
-        ],
-        empty="No voice is registered. Add one with `voicecore voice add NAME RECORDING`.",
-    )
-
-
-@voice_app.command("remove")
-def remove_voice(name: Annotated[str, typer.Argument(help="Its name.")], home: Home = None) -> None:
-    """Forget a voice.
-
-    Its recordings and everything derived from them go with its last name.
-    """
-    from server import console
-
-    removed = _store(home).delete_voice(name)
-    console.out.print(f"removed {name} ({removed.duration_s:.1f} s)")
-
-
-def _voice_row(name: str, voice: Voice) -> dict[str, Any]:
-    return {
-        "name": name,
-        "id": voice.id,
-        "duration_s": voice.duration_s,
-        "recordings": len(voice.recordings),
-        "language": voice.language,
-        "transcript": voice.transcript,
-    }
-
-
 def _shortened(languages: list[str]) -> str:
     return " ".join(languages) if len(languages) <= 4 else f"{' '.join(languages[:3])} … {len(languages)}"
-
-
-def _short(digest: str) -> str:
-    return digest.removeprefix("sha256:")[:12]
-
-
-def _store(home: Path | None) -> ModelsStore:
-    from models_store.store import ModelsStore
-    from server.flags import read_settings
-
-    return ModelsStore(read_settings(home=home).store_path)
 
 
 def _progress(silent: bool) -> AbstractContextManager[ProgressCallback | None]:
