@@ -14,9 +14,7 @@ from providers.decoding.linear import Activation, Linear, prepare_linear
 from providers.interface import SamplingParams
 
 CPU = torch.device("cpu")
-SPEC = DecoderSpec(
-    layers=2, channels=48, heads=3, vocabulary=40, stop_token=39, max_prompt=70, max_tokens=50
-)
+SPEC = DecoderSpec(layers=2, channels=48, heads=3, vocabulary=40, stop_token=39, max_prompt=70, max_tokens=50)
 
 MakeWeights = Callable[..., DecoderWeights]
 MakeDecoder = Callable[..., Decoder]
@@ -40,7 +38,9 @@ def weights() -> DecoderWeights:
 
 @pytest.fixture(scope="session")
 def make_decoder() -> MakeDecoder:
-    def make(num_slots: int = 4, dtype: torch.dtype = torch.float32, device: torch.device = CPU, **parts) -> Decoder:
+    def make(
+        num_slots: int = 4, dtype: torch.dtype = torch.float32, device: torch.device = CPU, **parts
+    ) -> Decoder:
         return Decoder(SPEC, num_slots, device, dtype, **parts)
 
     return make
@@ -94,7 +94,12 @@ def _make_weights(
 
 
 def _make_prompt(
-    weights: DecoderWeights, length: int = 9, seed: int = 0, index: int = 0, prompt: int | None = None, **sampling
+    weights: DecoderWeights,
+    length: int = 9,
+    seed: int = 0,
+    index: int = 0,
+    prompt: int | None = None,
+    **sampling,
 ) -> PrefillInput:
     """A random prompt of `length` inputs; `sampling` replaces fields of a hot default that rarely repeats."""
     generator = torch.Generator().manual_seed(1000 + (length if prompt is None else prompt))

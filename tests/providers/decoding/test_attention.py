@@ -101,7 +101,10 @@ def test_a_slot_attends_alike_in_every_company():
     query, key, value = (random(4, HEADS, CHANNELS, seed=seed) for seed in (90, 91, 92))
     for i, (length, slot) in enumerate(zip(lengths, slots, strict=True)):
         attention = BagAttention(SHAPE, CPU, torch.float32)
-        keys, values = random(length, HEADS, CHANNELS, seed=slot), random(length, HEADS, CHANNELS, seed=50 + slot)
+        keys, values = (
+            random(length, HEADS, CHANNELS, seed=slot),
+            random(length, HEADS, CHANNELS, seed=50 + slot),
+        )
         with torch.inference_mode():
             attention.write_prompt(1, slot, keys, values)
             plan = attention.plan(torch.tensor([slot]), torch.tensor([length]), length + 1)

@@ -40,7 +40,13 @@ def test_blocks_are_transformer_layers(norm, activation):
     torch.manual_seed(0)
     layers = [
         nn.TransformerEncoderLayer(
-            CHANNELS, HEADS, 4 * CHANNELS, 0.0, ACTIVATIONS[activation], batch_first=True, norm_first=norm == "pre"
+            CHANNELS,
+            HEADS,
+            4 * CHANNELS,
+            0.0,
+            ACTIVATIONS[activation],
+            batch_first=True,
+            norm_first=norm == "pre",
         )
         for _ in range(3)
     ]

@@ -172,7 +172,9 @@ def test_the_hash_is_the_one_that_python_integers_compute(seed, utterance, step,
 
 def test_random_numbers_stay_between_zero_and_one():
     """Also for the extreme words: a one would give a token of probability zero an infinite score."""
-    numbers = torch.cat([uniform(torch.tensor([random_key(seed, 0)]), torch.tensor([0]), 2**20) for seed in range(40)])
+    numbers = torch.cat(
+        [uniform(torch.tensor([random_key(seed, 0)]), torch.tensor([0]), 2**20) for seed in range(40)]
+    )
     assert numbers.max() > 1 - 2**-22
     assert numbers.min() < 2**-22
     assert numbers.max() < 1
