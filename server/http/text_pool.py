@@ -55,7 +55,7 @@ class TextPool:
         self._metrics = metrics
         self._cache = PromptCache(CACHE_CHARACTERS)
         self._pool = _create_pool(num_processes)
-        self._one_suspect = asyncio.Lock()
+        self._suspects = _Suspects()
 
     async def start(self) -> None:
         """Have the processes running, with their imports done, before the first request needs them."""
@@ -89,16 +89,9 @@ class TextPool:
             return await loop.run_in_executor(pool, _read, files, text, language)
         except BrokenProcessPool:
             self._replace(pool)
-        # A dying process takes every text in the pool with it. Each is read again in a process of its own, so
-        # that the one that kills processes cannot take the others along a second time.
-        async with self._one_suspect:
-            alone = _create_pool(1)
-            try:
-                return await loop.run_in_executor(alone, _read, files, text, language)
-            except BrokenProcessPool as error:
-                raise EngineError("the text process died twice while it read this text.") from error
-            finally:
-                alone.shutdown(wait=False)
+        # A dying process takes every text in the pool with it. They are read again one by one, so that the
+        # one that kills processes cannot take the others along a second time.
+        return await self._suspects.read(files, text, language)
 
     def _replace(self, broken: ProcessPoolExecutor) -> None:
         if self._pool is broken:  # the first to notice replaces it for all
@@ -106,6 +99,35 @@ class TextPool:
             self._metrics.text_process_deaths.inc()
             self._pool = _create_pool(self._num_processes)
             broken.shutdown(wait=False)
+
+
+class _Suspects:
+    """Reads texts that were in a pool when it died, one at a time, in a process that lasts while any wait."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = asyncio.Lock()
+        self._pool: ProcessPoolExecutor | None = None
+        self._num_waiting = 0
+
+    async def read(self, files: SubmissionFiles, text: str, language: str | None) -> ReadText | Failure:
+        self._num_waiting += 1
+        try:
+            async with self._one_at_a_time:
+                self._pool = self._pool or _create_pool(1)
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._pool, _read, files, text, language)
+        except BrokenProcessPool as error:
+            self._end_process()
+            raise EngineError("the text process died twice while it read this text.") from error
+        finally:
+            self._num_waiting -= 1
+            if not self._num_waiting:
+                self._end_process()
+
+    def _end_process(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+            self._pool = None
 
 
 class PromptCache:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -449,6 +450,22 @@ def test_a_client_that_leaves_is_cancelled_at_once(server, read_first):
     left_at = leave_after(server, 0.1, read_first)
     wait_for(lambda: server.speech.cancelled_at)
     assert server.speech.cancelled_at[server.speech.spoken[0].request_id] - left_at < 1
+
+
+def test_a_server_that_stops_cancels_what_it_speaks(server):
+    """uvicorn cancels the application's task when its grace is over."""
+    server.speech.delay_s = 10
+
+    async def speak_and_stop():
+        transport = httpx.ASGITransport(server.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            body = {"model": "anna", "input": "a text that lasts", "response_format": "pcm"}
+            await asyncio.wait_for(client.post("/v1/audio/speech", json=body), 0.3)
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(speak_and_stop())
+    assert set(server.speech.cancelled_at) == {server.speech.spoken[0].request_id}
+    assert 'voicecore_speech_requests_total{outcome="cancelled"} 1.0' in server.http.get("/metrics").text
 
 
 def test_a_client_that_stops_reading_holds_up_nobody_else(server):
