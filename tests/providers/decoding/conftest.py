@@ -94,23 +94,16 @@ def _make_weights(
 
 
 def _make_prompt(
-    weights: DecoderWeights,
-    length: int = 9,
-    seed: int = 0,
-    index: int = 0,
-    prompt: int | None = None,
-    **sampling,
+    weights: DecoderWeights, length: int = 9, seed: int = 0, index: int = 0, **sampling: float
 ) -> PrefillInput:
-    """A random prompt of `length` inputs; `sampling` replaces fields of a hot default that rarely repeats."""
-    generator = torch.Generator().manual_seed(1000 + (length if prompt is None else prompt))
-    parameters = {
-        "temperature": 1.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0, "max_tokens": 24, "seed": seed,
-    } | sampling  # fmt: skip
+    """A random prompt of `length` inputs; `sampling` replaces fields of plain drawing."""
+    generator = torch.Generator().manual_seed(1000 + length)
+    plain = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0, "max_tokens": 24}
     return PrefillInput(
         weights=weights,
         embeddings=torch.randn(length, SPEC.channels, generator=generator).to(weights.token_table),
         position=1,
         seen=(1, 2),
-        sampling=SamplingParams(**parameters),
+        sampling=SamplingParams(**plain | sampling, seed=seed),
         utterance_index=index,
     )

@@ -28,27 +28,27 @@ def plain(query, keys, values):
 
 
 def attend_all(attention, lengths, slots, dtype=torch.float32, spoil=None):
-    """Fill slots with prompts, then attend one new token each; returns (actual, expected), each [B, H x D]."""
-    prompts = {
-        slot: (random(length, HEADS, CHANNELS, seed=slot, dtype=dtype), random(length, HEADS, CHANNELS, seed=50 + slot, dtype=dtype))
-        for slot, length in zip(slots, lengths, strict=True)
-    }  # fmt: skip
+    """Fill slots with prompts, then attend one new token each; (actual, expected), each [B, H x D]."""
+    prompts = [prompt_of(slot, length, dtype) for slot, length in zip(slots, lengths, strict=True)]
     query, key, value = (random(len(slots), HEADS, CHANNELS, seed=seed, dtype=dtype) for seed in (90, 91, 92))
     with torch.inference_mode():
         if spoil is not None:
             spoil(attention)
-        for slot, (keys, values) in prompts.items():
+        for slot, (keys, values) in zip(slots, prompts, strict=True):
             if len(keys):
                 attention.write_prompt(1, slot, keys, values)
         plan = attention.plan(torch.tensor(slots), torch.tensor(lengths), max(lengths) + 1)
         actual = attention(1, plan, query, key, value)
-    expected = torch.stack(
-        [
-            plain(query[i], torch.cat((prompts[slot][0], key[i : i + 1])), torch.cat((prompts[slot][1], value[i : i + 1])))
-            for i, slot in enumerate(slots)
-        ]
-    )  # fmt: skip
-    return actual, expected
+    expected = [
+        plain(query[i], torch.cat((keys, key[i : i + 1])), torch.cat((values, value[i : i + 1])))
+        for i, (keys, values) in enumerate(prompts)
+    ]
+    return actual, torch.stack(expected)
+
+
+def prompt_of(slot, length, dtype=torch.float32):
+    """A slot's cached keys and values, each [T, H, D]."""
+    return tuple(random(length, HEADS, CHANNELS, seed=seed, dtype=dtype) for seed in (slot, 50 + slot))
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
@@ -101,10 +101,7 @@ def test_a_slot_attends_alike_in_every_company():
     query, key, value = (random(4, HEADS, CHANNELS, seed=seed) for seed in (90, 91, 92))
     for i, (length, slot) in enumerate(zip(lengths, slots, strict=True)):
         attention = BagAttention(SHAPE, CPU, torch.float32)
-        keys, values = (
-            random(length, HEADS, CHANNELS, seed=slot),
-            random(length, HEADS, CHANNELS, seed=50 + slot),
-        )
+        keys, values = prompt_of(slot, length)
         with torch.inference_mode():
             attention.write_prompt(1, slot, keys, values)
             plan = attention.plan(torch.tensor([slot]), torch.tensor([length]), length + 1)

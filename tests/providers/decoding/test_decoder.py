@@ -1,4 +1,4 @@
-"""Batched, interrupted, cached and padded decoding equals one utterance alone, and that equals one full pass."""
+"""Batched, interrupted, cached and padded decoding equals one utterance alone; that equals one full pass."""
 
 from __future__ import annotations
 

@@ -80,8 +80,11 @@ def test_top_p_keeps_the_least_set_of_that_mass(top_p, seed):
 
 
 @given(
-    temperature=st.floats(0.05, 10), top_k=st.integers(0, 250), top_p=st.floats(0.01, 1), seed=st.integers(0, 99)
-)  # fmt: skip
+    temperature=st.floats(0.05, 10),
+    top_k=st.integers(0, 250),
+    top_p=st.floats(0.01, 1),
+    seed=st.integers(0, 99),
+)
 @settings(max_examples=60, deadline=None)
 def test_probabilities_sum_to_one_and_keep_their_order(temperature, top_k, top_p, seed):
     logits = random_logits(1, seed=seed)
