@@ -25,6 +25,7 @@ MAX_NAMED = 10  # files quoted in one message
 # Said nothing about when they lie beside a submission.
 COMPANION_SUFFIXES = frozenset({".md", ".txt", ".png", ".jpg", ""})
 LONGEST_HEADER_BYTES = 64 << 20
+WAV_MAGICS = (b"RIFF", b"RIFX", b"RF64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,8 @@ def _read_layout(
     reference = _read_recording(layout, paths, recording)
     problems += reference.problems
     warnings += reference.warnings
+    if not reference.problems:
+        warnings += _disguised_recording(layout, paths)
     outputs = {role: scratch / role for role in layout.outputs}
     try:
         outcome = _run(layout, task, paths, outputs, progress, limits)
@@ -190,6 +193,17 @@ def _read_recording(layout: Layout, paths: Mapping[str, Path], target: Path) -> 
     if layout.recording not in paths:
         return ConvertedRecording(0.0, (), ())
     return convert_recording(paths[layout.recording], target, layout.recording)
+
+
+def _disguised_recording(layout: Layout, paths: Mapping[str, Path]) -> list[Problem]:
+    """It was decoded by its content; other programs may go by its name."""
+    if layout.recording not in paths:
+        return []
+    with paths[layout.recording].open("rb") as file:
+        if file.read(4) in WAV_MAGICS:
+            return []
+    remedy = "It was read all the same; export it as wav to be safe elsewhere."
+    return [_problem("BadReference", layout.recording, "audio in another format", "a wav file", remedy)]
 
 
 # The layout

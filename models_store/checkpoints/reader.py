@@ -109,7 +109,8 @@ def _member_extent(descriptor: int, member: zipfile.ZipInfo, size: int) -> Exten
     """Where a member's bytes lie: behind its local header, whose lengths differ from the directory's."""
     if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
         raise CheckpointDamaged("compressed or encrypted members, which no checkpoint writer makes")
-    header = os.pread(descriptor, 30, member.header_offset)
+    inside = 0 <= member.header_offset < size
+    header = os.pread(descriptor, 30, member.header_offset) if inside else b""
     if len(header) < 30 or not header.startswith(ZIP_MAGIC):
         raise CheckpointDamaged("a zip archive whose directory points outside it")
     name_bytes, extra_bytes = struct.unpack_from("<HH", header, 26)

@@ -6,8 +6,7 @@ every tensor of the resulting architecture must be there in its shape, and every
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from math import prod
 from typing import Any, NamedTuple
@@ -18,8 +17,14 @@ from models_store.checkpoints.architecture import XttsArchitecture, XttsConfig
 from models_store.checkpoints.reader import Checkpoint, CheckpointDamaged, read_checkpoint
 from models_store.checkpoints.safetensors_file import file_order, write_all, write_header
 from models_store.checkpoints.stored_tensor import Extent, StoredTensor
+from models_store.checkpoints.xtts_checks import (
+    RESAVE,
+    TEXT_EMBEDDING,
+    check_consistency,
+    compare_shapes,
+    compare_with_config,
+)
 from models_store.checkpoints.xtts_config import (
-    CONFIG_FILE,
     MAX_CONFIG_BYTES,
     MAX_VOCABULARY_BYTES,
     VOCABULARY_FILE,
@@ -35,10 +40,7 @@ from models_store.errors import Problem
 
 VARIANT = "v2"
 MAX_LISTED = 500  # problems; nobody reads more
-MAX_SUGGESTED = 20  # looking for a similar name takes milliseconds
 MAX_ENTRIES = 20_000  # of a state dict; a trainer's has 2,500
-RESAVE = "Save the checkpoint again from the trained model."
-TEXT_EMBEDDING = "gpt.text_embedding.weight"
 
 Progress = Callable[[int, int], None]
 
@@ -120,9 +122,9 @@ def _read_model(
     shapes = {name: weight.entry.shape for name, weight in weights.by_name.items()}
     architecture = read_architecture(shapes, stated)
     expected = expected_shapes(architecture, _text_tokens(shapes, vocabulary, findings))
-    _compare_with_config(architecture, stated, findings)
-    _check_consistency(architecture, stated, findings)
-    _compare_shapes(shapes, expected, weights.unsound, findings)
+    compare_with_config(architecture, stated, findings)
+    check_consistency(architecture, stated, findings)
+    compare_shapes(shapes, expected, weights.unsound, findings)
     return Model(weights, checkpoint.extents, architecture, expected)
 
 
@@ -191,125 +193,6 @@ def _text_tokens(shapes: Shapes, vocabulary: Vocabulary | None, findings: Findin
     if rows is not None:
         return rows
     return vocabulary.text_tokens if vocabulary else 0
-
-
-def _compare_with_config(architecture: XttsArchitecture, config: PublishedConfig, findings: Findings) -> None:
-    """Sizes that both files state."""
-    from_tensors = {
-        "gpt_layers": architecture.layers,
-        "gpt_n_model_channels": architecture.channels,
-        "gpt_max_text_tokens": architecture.text_positions - 2,
-        "gpt_max_audio_tokens": architecture.audio_positions - 3,
-        "gpt_num_audio_tokens": architecture.audio_tokens,
-        "decoder_input_dim": architecture.vocoder.in_channels,
-        "d_vector_dim": architecture.speaker_encoder.embedding_channels,
-    }
-    for key, size in from_tensors.items():
-        stated = config.get(f"model_args.{key}", int)
-        if stated is not None and stated != size:
-            findings.refuse(
-                "BadConfig",
-                CONFIG_FILE,
-                f"model_args.{key} = {stated}",
-                f"{size}, as the tensors of {WEIGHTS_FILE} have it",
-                "Upload the config.json that this checkpoint was trained with.",
-            )
-
-
-class Rule(NamedTuple):
-    """Something that must hold between sizes for the model to work at all."""
-
-    holds: bool
-    stated_by: tuple[str, ...]  # keys of config.json; without them there is nothing to compare
-    found: str
-    expected: str
-
-
-def _check_consistency(architecture: XttsArchitecture, config: PublishedConfig, findings: Findings) -> None:
-    for rule in _rules(architecture):
-        if not rule.holds and all(f"model_args.{key}" in config.values for key in rule.stated_by):
-            code, file = ("BadConfig", CONFIG_FILE) if rule.stated_by else ("WrongShape", WEIGHTS_FILE)
-            remedy = "Upload the files of one training run together."
-            findings.refuse(code, file, rule.found, rule.expected, remedy)
-
-
-def _rules(architecture: XttsArchitecture) -> tuple[Rule, ...]:
-    channels, vocoder = architecture.channels, architecture.vocoder
-    start, stop = architecture.start_audio_token, architecture.stop_audio_token
-    hop, hop_by_strides = architecture.output_hop, prod(vocoder.upsample_strides)
-    embedding_channels = architecture.speaker_encoder.embedding_channels
-    # Group normalisation of the conditioning encoder: 32 groups, fewer for narrow models.
-    groups = 8 if channels <= 16 else 16 if channels <= 64 else 32
-    return (
-        Rule(
-            channels % architecture.heads == 0,
-            ("gpt_n_heads",),
-            f"{architecture.heads} attention heads",
-            f"a divisor of the {channels} channels",
-        ),
-        Rule(
-            hop == hop_by_strides,
-            ("output_hop_length",),
-            f"model_args.output_hop_length = {hop}",
-            f"{hop_by_strides}, as the vocoder upsamples",
-        ),
-        Rule(
-            max(start, stop) < architecture.audio_tokens and start != stop,
-            ("gpt_start_audio_token", "gpt_stop_audio_token"),
-            f"audio tokens {start} (start) and {stop} (stop)",
-            f"two of the {architecture.audio_tokens} rows of gpt.mel_embedding",
-        ),
-        Rule(channels % groups == 0, (), f"{channels} channels", f"a multiple of {groups}"),
-        Rule(
-            vocoder.in_channels == channels,
-            (),
-            f"a vocoder of {vocoder.in_channels} input channels",
-            f"{channels}, as the GPT has",
-        ),
-        Rule(
-            vocoder.speaker_channels == embedding_channels,
-            (),
-            f"a vocoder for speaker embeddings of {vocoder.speaker_channels} channels",
-            f"{embedding_channels}, as the speaker encoder makes",
-        ),
-    )
-
-
-def _compare_shapes(shapes: Shapes, expected: Shapes, reported: set[str], findings: Findings) -> None:
-    missing = [name for name in expected if name not in shapes and name not in reported]
-    unexpected = [name for name in shapes if name not in expected]
-    for name in missing:
-        findings.refuse(
-            "MissingTensor", WEIGHTS_FILE, f"no {name}", f"it, of shape {_shape(expected[name])}", RESAVE
-        )
-    for name, remedy in _suggestions(unexpected, missing):
-        findings.refuse(
-            "UnexpectedTensor",
-            WEIGHTS_FILE,
-            f"{shown(name)} of shape {_shape(shapes[name])}",
-            "only XTTS-v2's tensors",
-            remedy,
-        )
-    for name, shape in expected.items():
-        if name in shapes and shapes[name] != shape and name != TEXT_EMBEDDING:
-            found = f"{name} of shape {_shape(shapes[name])}"
-            findings.refuse("WrongShape", WEIGHTS_FILE, found, f"shape {_shape(shape)}", RESAVE)
-    if shapes.get(TEXT_EMBEDDING, expected[TEXT_EMBEDDING])[1:] != expected[TEXT_EMBEDDING][1:]:
-        found = f"{TEXT_EMBEDDING} of shape {_shape(shapes[TEXT_EMBEDDING])}"
-        expected_rows = f"shape {_shape(expected[TEXT_EMBEDDING])}"
-        findings.refuse("WrongShape", WEIGHTS_FILE, found, expected_rows, RESAVE)
-
-
-def _suggestions(unexpected: list[str], missing: list[str]) -> Iterator[tuple[str, str]]:
-    """For every unexpected tensor what to do: perhaps it is a missing one, misspelled."""
-    for i, name in enumerate(unexpected):
-        searched = missing[:1_000] if i < MAX_SUGGESTED and len(name) < 200 else []
-        near = difflib.get_close_matches(name, searched, n=1, cutoff=0.8)
-        yield name, f"Is it {near[0]}? Then rename it." if near else "Leave it out of the file."
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape)) if shape else "a single value"
 
 
 def _fits(model: Model, limit: int, findings: Findings) -> bool:

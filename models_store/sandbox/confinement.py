@@ -4,8 +4,9 @@
     resource limits  address space, processor time, file size, open files, no core dump
     seccomp          a list of allowed system calls; everything else fails with EPERM
 
-Each is independent of the others, and seccomp alone already leaves no way out: no socket, no open, no execve,
-no new process or thread, no ptrace, no executable memory.
+Each is independent of the others. seccomp alone already leaves no way out: no socket, no open, no execve, no
+new process or thread, no ptrace, no executable memory; so it doesn't matter that many containers forbid
+user namespaces, which are there for kernels without it.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class ResourceLimits:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     result: Any  # what the task returned
-    missing: tuple[str, ...]  # parts of the confinement that this kernel refused, and why
+    missing: tuple[str, ...]  # what this kernel refused of the confinement that counts, and why
     peak_rss_bytes: int
 
 
@@ -178,13 +178,16 @@ class _Conversation:
                 if self._progress:
                     self._progress(event.done, event.total)
             case Confined():
-                parts = {
-                    "no network namespace": event.network,
-                    "no system call filter": event.system_calls,
-                }
-                self._missing = tuple(f"{part} ({reason})" for part, reason in parts.items() if reason)
+                self._missing = _missing_parts(event)
             case _:
                 self._end = event
+
+
+def _missing_parts(confined: Confined) -> tuple[str, ...]:
+    if confined.system_calls is None:
+        return ()  # the filter alone leaves no network either
+    parts = {"no system call filter": confined.system_calls, "no network namespace": confined.network}
+    return tuple(f"{part} ({reason})" for part, reason in parts.items() if reason)
 
 
 def _start(job: Mapping[str, Any]) -> subprocess.Popen[bytes]:

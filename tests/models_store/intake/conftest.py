@@ -205,6 +205,7 @@ def write_zip_form(
                 archive.writestr(name, content)
                 continue
             info = zipfile.ZipInfo(name)
+            info.CRC = 0
             info.header_offset = file.tell()
             info.file_size = info.compress_size = content
             file.write(info.FileHeader(zip64=content >= 1 << 32))

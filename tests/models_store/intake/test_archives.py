@@ -72,6 +72,7 @@ PACKERS = {
         pytest.param(FILES, id="flat"),
         pytest.param({f"my model/{name}": content for name, content in FILES.items()}, id="in a folder"),
         pytest.param({"m/": b"", **{f"m/{name}": c for name, c in FILES.items()}}, id="with folder entries"),
+        pytest.param({"./": b"", **{f"./{name}": c for name, c in FILES.items()}}, id="from inside"),
         pytest.param(
             {
                 **{f"m/{name}": content for name, content in FILES.items()},

@@ -339,7 +339,7 @@ def _(workshop: Workshop) -> Path:
     return workshop.with_pickle(b"\x80\x02" + b"N0" * 1_000_000 + b"N.")
 
 
-@case("pickle: a number of a million digits", "BadCheckpoint", "damaged pickle")
+@case("pickle: a number of a million digits", "BadCheckpoint", "model.pth")
 def _(workshop: Workshop) -> Path:
     return workshop.with_pickle(b"I" + b"9" * 1_000_000 + b"\n.")
 
@@ -597,7 +597,7 @@ CONFIGS: dict[str, tuple[bytes, str]] = {
     "nested a hundred thousand deep": (b'{"a":' * 100_000, "nested too deeply"),
     "lists nested deep": (b"[" * 1_000_000, "nested too deeply"),
     "17 MiB": (b" " * (17 << 20), "more than 16777216 bytes"),
-    "a number of a million digits": (b'{"a":' + b"9" * 1_000_000 + b"}", "not JSON"),
+    "a number of a million digits": (b'{"a":' + b"9" * 1_000_000 + b"}", "config.json"),
     "no keys": (b"{}", "no model_args.gpt_layers"),
     "no objects where they are due": (b'{"model_args": []}', "no model_args.gpt_layers"),
 }

@@ -145,6 +145,17 @@ def test_files_beside_a_submission_are_left_out_with_a_warning(make_folder: Make
     assert "README" not in warning.found
 
 
+def test_mp3_that_is_called_wav_is_read_with_a_warning(make_folder: MakeFolder, tmp_path: Path) -> None:
+    import numpy as np
+    import soundfile
+
+    path = tmp_path / "speech.mp3"
+    soundfile.write(path, 0.3 * np.sin(np.arange(48_000) * 0.05), 24_000, format="MP3")
+    report = check(make_folder(audio=path.read_bytes()))
+    assert report.problems == ()
+    assert [warning.found for warning in report.warnings] == ["audio in another format"]
+
+
 def test_gpt_sovits_is_recognised_and_not_served_yet(tmp_path: Path) -> None:
     for name in ("sovits.pth", "gpt.ckpt", "config.json", "reference.wav"):
         (tmp_path / name).write_bytes(b"x")

@@ -158,6 +158,7 @@ def test_every_truncation_is_noticed(zip_form: bool, file: Path) -> None:
 @given(
     zip_form=st.booleans(), damage=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8)
 )
+@example(zip_form=True, damage=[(743_612, 1)])  # a directory that begins before the file
 def test_damage_is_an_error_of_its_own_or_harmless(
     zip_form: bool, damage: list[tuple[int, int]], file: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -202,14 +203,24 @@ def in_one_storage(state: State) -> State:
     return state | views
 
 
+@pytest.fixture(scope="module")
+def digests() -> set[str]:
+    """Of the weights of every form, as the tests come by."""
+    return set()
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_same_file(
-    form: str, make_folder: Callable[..., Path], tiny_state: State, submit: Callable[[Path], Checked]
+    form: str,
+    make_folder: Callable[..., Path],
+    tiny_state: State,
+    submit: Callable[[Path], Checked],
+    digests: set[str],
 ) -> None:
-    converted = submit(make_folder(name="other", model=FORMS[form](tiny_state))).accepted()
+    converted = submit(make_folder(model=FORMS[form](tiny_state))).accepted()
     assert_same_weights(converted.files["weights"], tiny_state)
-    release = submit(make_folder()).accepted()
-    assert converted.files["weights"].read_bytes() == release.files["weights"].read_bytes()
+    digests.add(hashlib.sha256(converted.files["weights"].read_bytes()).hexdigest())
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
