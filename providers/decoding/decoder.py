@@ -43,7 +43,8 @@ class DecoderSpec:
 
     @property
     def capacity(self) -> int:
-        return self.max_prompt + self.max_tokens
+        """Tokens per slot in the KV pool; fused attention kernels want masks of a multiple of eight."""
+        return -(-(self.max_prompt + self.max_tokens) // 8) * 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +58,10 @@ class PrefillInput:
     sampling: SamplingParams
     utterance_index: int = 0
     prefix: PrefixKV | None = None
+
+
+# The host reads which slots have finished after so many steps: on a CPU they are its own memory.
+STEPS_BETWEEN_READS = {"cpu": 1, "cuda": 16}
 
 
 @dataclass(slots=True)
@@ -77,11 +82,12 @@ class Decoder:
         dtype: torch.dtype,
         attention: AttentionFactory | None = None,
         steps: StepRunnerFactory | None = None,
+        steps_between_reads: int | None = None,
     ) -> None:
         """Raises DeviceOutOfMemory when the pool does not fit.
 
-        `attention` and `steps` replace the device's own choice: rows and graphs on CUDA, bags and eager steps
-        on a CPU.
+        The last three replace the device's own choice: rows and graphs on CUDA, bags and eager steps on a
+        CPU, `STEPS_BETWEEN_READS`.
         """
         on_cpu = device.type == "cpu"
         attention = attention or (BagAttention if on_cpu else RowAttention)
@@ -99,8 +105,7 @@ class Decoder:
                 num_slots + 1, spec.max_tokens, spec.vocabulary, spec.channels, device, dtype
             )
         self._steps = steps(self._step, self._scratch_slot, spec.capacity, device)
-        # On a CPU the state is ours to read at any time; elsewhere once per `decode`.
-        self._steps_between_reads = 1 if on_cpu else None
+        self._steps_between_reads = steps_between_reads or STEPS_BETWEEN_READS[device.type]
 
     @torch.inference_mode()
     def cache_prefix(self, weights: DecoderWeights, embeddings: Tensor) -> PrefixKV:
@@ -139,7 +144,7 @@ class Decoder:
         """Advance each slot by up to `num_steps` tokens; a finished slot stays where it is."""
         remaining = num_steps
         while remaining > 0 and (running := [s for s in slots if not self._occupants[s].progress.finished]):
-            steps = min(remaining, self._steps_between_reads or remaining)
+            steps = min(remaining, self._steps_between_reads)
             for _ in range(steps):
                 for weights, group in self._by_weights(running):
                     self._steps.run(weights, group, self._lengthen(group))
@@ -236,9 +241,10 @@ class Decoder:
         return iter(groups.items())
 
     def _lengthen(self, slots: Sequence[int]) -> int:
-        """Count one more token for these slots; return the longest."""
+        """Count one more token for these slots; return the longest. Some may have finished unread."""
         for slot in slots:
-            self._occupants[slot].longest += 1
+            occupant = self._occupants[slot]
+            occupant.longest = min(occupant.longest + 1, self.spec.capacity)
         return max(self._occupants[slot].longest for slot in slots)
 
     def _read_progress(self, slots: Sequence[int]) -> None:

@@ -59,7 +59,7 @@ class RowKVCache:
         length = keys.shape[0]
         self.keys[layer, slot, :, :length] = keys.transpose(0, 1)
         self.values[layer, slot, :, :length] = values.transpose(0, 1)
-        # Masks add minus infinity and multiply by zero: neither hides an infinity of the slot's last occupant.
+        # Masks add minus infinity and multiply by zero: neither hides infinities of the last occupant.
         self.keys[layer, slot, :, length:] = 0
         self.values[layer, slot, :, length:] = 0
 

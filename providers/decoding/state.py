@@ -42,6 +42,7 @@ class SlotState:
         self.codes = whole(max_tokens + 1)
         self.latents = torch.empty(slots, max_tokens + 1, channels, dtype=torch.float32, device=device)
         self.seen = torch.zeros(slots, vocabulary, dtype=torch.bool, device=device)
+        self._yes = torch.ones((), dtype=torch.bool, device=device)  # a graph cannot copy a host's True
         self._sampling = SamplingRows(
             temperature=real(), top_k=whole(), top_p=real(), repetition_penalty=real(), key=whole(2)
         )
@@ -88,7 +89,7 @@ class SlotState:
         column = torch.where(is_running, generated, self.max_tokens)
         self.codes[slots, column] = tokens
         self.latents[slots, column] = latents
-        self.seen[slots, tokens] = True
+        self.seen[slots, tokens] = self._yes
         self.next_input[slots] = next_input
         moved = is_running.long()
         generated = generated + moved

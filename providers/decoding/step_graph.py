@@ -50,17 +50,18 @@ class EagerSteps:
         pass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _StaticStep:
-    slots: Tensor  # [bucket], written before each replay
+    buffer: Tensor  # [bucket]: the slots that a replay steps
     replay: Callable[[], None]
+    slots: list[int]  # what the buffer holds
 
 
 class StepGraphs:
     """One graph per weights, batch bucket (a power of two) and context bucket, captured on first use.
 
-    All graphs share one memory pool: they never run at the same time. On a device without graphs the same
-    static buffers are used and the step runs directly.
+    All graphs share one memory pool: they never run at the same time. Where there is no room for one, and on
+    a device without graphs, the same static buffers are used and the step runs directly.
     """
 
     def __init__(self, step: Step, scratch_slot: int, capacity: int, device: torch.device) -> None:
@@ -79,29 +80,37 @@ class StepGraphs:
             steps[bucket, bound] = self._prepare(weights, bucket, bound)
         static = steps[bucket, bound]
         padded = [*slots, *[self._scratch_slot] * (bucket - len(slots))]
-        static.slots.copy_(torch.tensor(padded), non_blocking=True)
+        if padded != static.slots:
+            static.buffer.copy_(torch.tensor(padded), non_blocking=True)
+            static.slots = padded
         static.replay()
 
     def forget(self, weights: DecoderWeights) -> None:
         self._steps.pop(weights, None)
 
     def _prepare(self, weights: DecoderWeights, bucket: int, bound: int) -> _StaticStep:
-        slots = torch.full((bucket,), self._scratch_slot, device=self._device)
+        slots = [self._scratch_slot] * bucket
+        buffer = torch.tensor(slots, device=self._device)
 
         def step() -> None:
-            self._step(weights, slots, bound)
+            self._step(weights, buffer, bound)
 
-        return _StaticStep(slots, self._capture(step) if self._pool is not None else step)
+        return _StaticStep(buffer, self._capture(step) if self._pool is not None else step, slots)
 
     def _capture(self, step: Callable[[], None]) -> Callable[[], None]:
         """Warm up and capture on a side stream; both only touch the scratch slot."""
+        graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.Stream(self._device)
         stream.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(stream):
-            for _ in range(2):
+        try:
+            with torch.cuda.stream(stream):
+                for _ in range(2):
+                    step()
+            # Another thread may use the device meanwhile: only this one's calls are watched.
+            with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
                 step()
-        torch.cuda.current_stream(self._device).wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=stream):
-            step()
+        except torch.OutOfMemoryError:
+            return step
+        finally:
+            torch.cuda.current_stream(self._device).wait_stream(stream)
         return graph.replay

@@ -16,7 +16,7 @@ from providers.interface import Progress
 
 CPU = torch.device("cpu")
 # The device's own path, and the static-shape path of a CUDA device run on the CPU.
-PATHS = {"cpu": {}, "static": {"attention": RowAttention, "steps": StepGraphs}}
+PATHS = {"cpu": {}, "static": {"attention": RowAttention, "steps": StepGraphs, "steps_between_reads": 16}}
 # Packed rows and bags do not depend on their neighbours at all; padded products may round differently.
 EXACT = {"cpu": can_pack(CPU, torch.bfloat16), "static": False}
 

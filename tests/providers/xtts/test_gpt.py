@@ -15,7 +15,10 @@ from providers.xtts.gpt import decoder_spec, prepare_gpt
 
 CPU = torch.device("cpu")
 TEXTS = ("t0", "t1", "t2", "t3")
-PATHS = {"": {}, ", static shapes": {"attention": RowAttention, "steps": StepGraphs}}
+PATHS = {
+    "": {},
+    ", static shapes": {"attention": RowAttention, "steps": StepGraphs, "steps_between_reads": 16},
+}
 
 
 def greedy(repetition_penalty, max_tokens=10_000):
