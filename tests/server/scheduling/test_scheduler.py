@@ -284,6 +284,18 @@ def test_after_a_silence_a_stream_is_as_urgent_as_its_listeners_buffer_says(benc
     assert ends == ["text", "new", "text"]
 
 
+def test_what_a_listener_has_in_hand_counts_after_its_utterance_has_ended(bench, speak):
+    bench = bench(num_slots=1)
+    bench.submit(speak("text", 300, 20, 10))
+    while sum(isinstance(event, UtteranceEnd) for event in bench.events) < 2:
+        bench.step()  # 3.2 s of audio in 0.4 s
+    bench.now += 1
+    bench.submit(speak("new", 10))
+    bench.run()
+    ends = [event.request_id for event in bench.events if isinstance(event, UtteranceEnd)]
+    assert ends == ["text", "text", "new", "text"]
+
+
 def test_a_stream_that_caught_up_after_a_silence_yields_again(bench, speak):
     bench = bench(num_slots=4)
     bench.submit(speak("text", 900))
@@ -347,6 +359,21 @@ def test_cancel_frees_the_slots_at_once_in_every_phase(bench, speak, fake_family
     assert all(event.request_id == "stays" for event in bench.events[count:])
     check_complete(fake_family, other[0], bench.events)
     assert not bench.engine.slots
+
+
+def test_cancel_spares_whoever_has_the_slot_of_an_utterance_that_ended_early(bench, speak, fake_family):
+    bench = bench(num_slots=2)
+    bench.submit(speak("gone", 500, 10))
+    while not any(isinstance(event, UtteranceEnd) for event in bench.events):
+        bench.step()
+    (utterance,) = speak("next", 100)
+    bench.submit([utterance])
+    bench.step()
+    assert len(bench.engine.slots) == 2
+    bench.scheduler.cancel("gone")
+    assert len(bench.engine.slots) == 1
+    bench.run()
+    check_complete(fake_family, utterance, bench.events)
 
 
 def test_cancelling_an_unknown_request_changes_nothing(bench, speak, fake_family):

@@ -285,7 +285,7 @@ async def test_a_stalled_process_is_sent_no_more_than_what_runs_and_then_dropped
 ):
     monkeypatch.setattr(worker_module, "STALLED_ABOVE_BYTES", 50_000)
     monkeypatch.setattr(worker_module, "READING_BELOW_BYTES", 10_000)
-    monkeypatch.setattr(worker_module, "STALL_LIMIT_S", 0.5)
+    monkeypatch.setattr(worker_module, "STALL_LIMIT_S", 2.0)
     worker = start_worker(seconds_per_step=0.001)  # no faster than the event loop, however busy the machine
     worker.worker.desk._max_queued_utterances = 1000
     submission = worker.publish("s")
@@ -296,6 +296,7 @@ async def test_a_stalled_process_is_sent_no_more_than_what_runs_and_then_dropped
         stalled.sendall(frame(ask(submission, *["x" * 100] * 300)))
         desk = worker.worker.desk
         await until(lambda: desk._stalled)
+        await until(lambda: not worker.provider.engines[0].slots, timeout_s=1.8)
         async with connected(worker) as client:  # others don't notice
             check_speech(ask(submission, "hi"), await hear(client, ask(submission, "hi")))
             state = await client.state()
@@ -341,6 +342,19 @@ async def test_submissions_are_loaded_and_evicted_on_demand(start_worker, ask):
         assert not worker.store.is_resident(b.id)
         with pytest.raises(InUse):
             worker.store.delete("c")
+
+
+async def test_an_engine_whose_submissions_have_gone_makes_room_for_the_next(start_worker, ask):
+    worker = start_worker(budgets=Budgets(1500, 10**9))
+    submissions = [worker.publish(name, variant=name, num_bytes=1000) for name in "abab"]
+    worker.start()
+    async with connected(worker) as client:
+        for submission in submissions:
+            await hear(client, ask(submission, "some text"))
+        state = await client.state()
+    assert len(worker.provider.engines) == 4
+    assert state.slots == 4, "one engine is left"
+    assert state.speech_tokens == 4 * len("some text"), "what the others did still counts"
 
 
 async def test_preloaded_submissions_are_resident_before_the_first_connection(start_worker):
