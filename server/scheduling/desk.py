@@ -73,6 +73,7 @@ class Request:
     received_at: float
     unfinished: int  # utterances
     claim: Claim | None = None  # on its submission
+    conditioning: Future[Conditioning] | None = None
     scheduler: Scheduler | None = None  # once it waits for a slot
     paused: bool = False  # its listener doesn't read
 
@@ -222,15 +223,16 @@ class Desk:
             self._refuse(request, outcome)
             return
         key = ConditioningKey(request.speak.submission_id, request.speak.voice_id)
-        conditioning = self._conditionings.get(
-            key, self._lanes[outcome].engine, partial(self._library.voice, *key)
-        )
-        if conditioning.done():
-            self._enqueue(request, outcome, conditioning)
+        engine = self._lanes[outcome].engine
+        request.conditioning = self._conditionings.get(key, engine, partial(self._library.voice, *key))
+        self._once_conditioned(request, partial(self._enqueue, request, outcome, request.conditioning))
+
+    def _once_conditioned(self, request: Request, call: Callable[[], None]) -> None:
+        """Now, if there is nothing to wait for."""
+        if request.conditioning is None or request.conditioning.done():
+            call()
         else:
-            conditioning.add_done_callback(
-                lambda made: self._post(partial(self._enqueue, request, outcome, made))
-            )
+            request.conditioning.add_done_callback(lambda _: self._post(call))
 
     def _enqueue(self, request: Request, key: EngineKey, conditioning: Future[Conditioning]) -> None:
         """The conditioning is there. Next: a slot."""
@@ -267,7 +269,8 @@ class Desk:
         if request.scheduler is not None:
             request.scheduler.cancel(request.id)
         if request.claim is not None:
-            self._residency.leave(request.claim)
+            # What is being derived needs the submission's weights, whoever still wants it.
+            self._once_conditioned(request, partial(self._residency.leave, request.claim))
 
     def _of(self, connection: Connection) -> list[Request]:
         return [request for key, request in self._requests.items() if key.connection is connection]

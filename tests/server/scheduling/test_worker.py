@@ -232,6 +232,22 @@ async def test_cancelling_while_the_submission_is_being_read_leaves_nothing(star
         assert worker.provider.engines[0].calls == [("load", submission.id)]
 
 
+async def test_a_submission_stays_while_something_is_derived_from_it(start_worker, ask, check_speech):
+    """Also for a request that was cancelled meanwhile, because others may wait for the same conditioning."""
+    worker = start_worker(budgets=Budgets(1500, 10**9), seconds_per_conditioning=0.2)
+    a, b = (worker.publish(name, num_bytes=1000) for name in "ab")
+    worker.start()
+    async with connected(worker) as client:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(hear(client, ask(a, "hello")), 0.1)
+        assert worker.provider.engines[0].conditioned == [a.id]
+        with pytest.raises(InUse):
+            await client.evict(a.id)
+        heard = await hear(client, ask(b, "hello"))  # has to wait until "a" may go
+        check_speech(ask(b, "hello"), heard)
+        assert (await client.state()).device_weight_bytes == 1000
+
+
 async def test_a_lost_connection_cancels_its_requests_and_no_others(start_worker, ask, check_speech):
     worker = start_worker(seconds_per_step=0.005)
     submission = worker.publish("s")
