@@ -70,15 +70,15 @@ class RowAttention:
 class BagPlan(NamedTuple):
     """Where the bags' rows are. B slots, H heads, P pages of the longest; ragged axes are concatenated."""
 
-    pages: Tensor  # [B] of the new token
-    offsets: Tensor  # [B] of the new token in its page
-    new_value_rows: Tensor  # [B H] of the new token
-    query_of_page: Tensor  # [live pages x H] row of queries [B H, head channels]
-    key_rows: Tensor  # [live pages x H x head channels]
+    pages: Tensor  # [B H] of the new token
+    offsets: Tensor  # [B H] of the new token in its page
+    new_value_rows: Tensor  # [B H]
+    query_of_page: Tensor  # [H x live pages] row of queries [B H, head channels]
+    key_rows: Tensor  # [H x live pages x head channels]
     key_bags: Tensor  # [B H P] first index of each bag; a page that a slot has not reached is an empty bag
     is_dead: Tensor  # [B, 1, P x PAGE_TOKENS]
-    live_scores: Tensor  # [live tokens x H] of scores [B H P PAGE_TOKENS]
-    value_rows: Tensor  # [live tokens x H]
+    live_scores: Tensor  # [H x live tokens] of scores [B H P PAGE_TOKENS]
+    value_rows: Tensor  # [H x live tokens]
     value_bags: Tensor  # [B H]
 
 
@@ -89,29 +89,28 @@ class BagAttention:
         self.write_prompt = self._cache.write_prompt
 
     def plan(self, slots: Tensor, lengths: Tensor, bound: int) -> BagPlan:
-        heads, channels = self._heads, self._head_channels
+        heads, pages_per_head = self._heads, self._cache.pages
         live = (lengths + 1)[:, None, None]  # tokens, with the new one
         most_pages = -(-int(live.max()) // PAGE_TOKENS)
-        page = torch.arange(most_pages)
-        first_page = slots * self._cache.pages_per_slot
-        # [B, H, P]: each (page, head) is a block of `channels` key rows and of PAGE_TOKENS value rows.
-        blocks = (first_page[:, None, None] + page) * heads + torch.arange(heads)[:, None]
-        page_is_live = (page * PAGE_TOKENS < live).expand_as(blocks).reshape(-1)
-        token_is_live = torch.arange(most_pages * PAGE_TOKENS) < live  # [B, 1, tokens]
+        page, token = torch.arange(most_pages), torch.arange(most_pages * PAGE_TOKENS)
+        first_page = (slots[:, None] * heads + torch.arange(heads)) * pages_per_head  # [B, H]
+        pages = (first_page[..., None] + page).reshape(-1)
+        value_rows = (first_page[..., None] * PAGE_TOKENS + token).reshape(-1)
+        page_is_live = (page * PAGE_TOKENS < live).expand(-1, heads, -1).reshape(-1)
+        token_is_live = token < live  # [B, 1, tokens]
         live_pages = page_is_live.nonzero()[:, 0]
         live_scores = token_is_live.expand(-1, heads, -1).reshape(-1).nonzero()[:, 0]
-        pages, offsets = first_page + lengths // PAGE_TOKENS, lengths % PAGE_TOKENS
-        new_blocks = pages[:, None] * heads + torch.arange(heads)  # [B, H]
+        new_page, new_offset = lengths[:, None] // PAGE_TOKENS, lengths % PAGE_TOKENS
         return BagPlan(
-            pages=pages,
-            offsets=offsets,
-            new_value_rows=(new_blocks * PAGE_TOKENS + offsets[:, None]).reshape(-1),
+            pages=(first_page + new_page).reshape(-1),
+            offsets=new_offset.repeat_interleave(heads),
+            new_value_rows=(first_page * PAGE_TOKENS + lengths[:, None]).reshape(-1),
             query_of_page=live_pages // most_pages,
-            key_rows=_rows(blocks.reshape(-1)[live_pages], channels),
-            key_bags=_bag_starts(page_is_live * channels),
+            key_rows=_rows(pages[live_pages], self._head_channels),
+            key_bags=_bag_starts(page_is_live * self._head_channels),
             is_dead=~token_is_live,
             live_scores=live_scores,
-            value_rows=_rows(blocks.reshape(-1), PAGE_TOKENS)[live_scores],
+            value_rows=value_rows[live_scores].to(torch.int32),
             value_bags=_bag_starts(live.reshape(-1).repeat_interleave(heads)),
         )
 

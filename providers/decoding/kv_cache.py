@@ -65,34 +65,35 @@ class RowKVCache:
 
 
 class PagedKVCache:
-    """Pages of `PAGE_TOKENS` tokens; slot s owns pages [s * pages_per_slot, (s + 1) * pages_per_slot).
+    """Keys in pages of `PAGE_TOKENS` tokens. What one head of a slot has cached lies in one piece.
 
-    keys   [layers, pages, heads, head channels, PAGE_TOKENS]: a channel of 32 tokens is contiguous
-    values [layers, pages, heads, PAGE_TOKENS, head channels]: a token's channels are contiguous
+    keys   [layers, slots, heads, pages, head channels, PAGE_TOKENS]: a channel of 32 tokens is contiguous
+    values [layers, slots, heads, pages x PAGE_TOKENS, head channels]: a token's channels are contiguous
     """
 
     def __init__(self, shape: KVShape, device: torch.device, dtype: torch.dtype) -> None:
-        self.pages_per_slot = -(-shape.capacity // PAGE_TOKENS)
-        leading = (shape.layers, shape.slots * self.pages_per_slot, shape.heads)
-        self.keys = torch.empty(*leading, shape.head_channels, PAGE_TOKENS, device=device, dtype=dtype)
-        self.values = torch.empty(*leading, PAGE_TOKENS, shape.head_channels, device=device, dtype=dtype)
+        self.pages = -(-shape.capacity // PAGE_TOKENS)
+        channels, leading = shape.head_channels, (shape.layers, shape.slots, shape.heads)
+        self.keys = torch.empty(*leading, self.pages, channels, PAGE_TOKENS, device=device, dtype=dtype)
+        self.values = torch.empty(*leading, self.pages * PAGE_TOKENS, channels, device=device, dtype=dtype)
+        self.key_pages = self.keys.view(shape.layers, -1, channels, PAGE_TOKENS)
         self.key_rows = self.keys.view(shape.layers, -1, PAGE_TOKENS)
-        self.value_rows = self.values.view(shape.layers, -1, shape.head_channels)
+        self.value_rows = self.values.view(shape.layers, -1, channels)
 
     def append(
         self, layer: int, pages: Tensor, offsets: Tensor, value_rows: Tensor, keys: Tensor, values: Tensor
     ) -> None:
-        """Write one token per slot: keys, values [B, heads, head channels] at `offsets` [B] of `pages` [B],
-        which for the values are `value_rows` [B x heads]."""
-        self.keys[layer][pages, :, :, offsets] = keys
-        self.value_rows[layer][value_rows] = values.reshape(-1, values.shape[-1])
+        """Write one token per slot: keys, values [B, heads, head channels] at `offsets` of `key_pages` and at
+        `value_rows`, each [B x heads]."""
+        channels = keys.shape[-1]
+        self.key_pages[layer][pages, :, offsets] = keys.reshape(-1, channels)
+        self.value_rows[layer][value_rows] = values.reshape(-1, channels)
 
     def write_prompt(self, layer: int, slot: int, keys: Tensor, values: Tensor) -> None:
         """Write a slot's first T tokens: keys, values [T, heads, head channels]."""
         length, heads, channels = keys.shape
         count = -(-length // PAGE_TOKENS)
-        pages = slice(slot * self.pages_per_slot, slot * self.pages_per_slot + count)
-        paged = (count, PAGE_TOKENS, heads, channels)
-        padding = (0, 0, 0, 0, 0, count * PAGE_TOKENS - length)
-        self.keys[layer, pages] = F.pad(keys, padding).view(paged).permute(0, 2, 3, 1)
-        self.values[layer, pages] = F.pad(values, padding).view(paged).permute(0, 2, 1, 3)
+        padded = F.pad(keys, (0, 0, 0, 0, 0, count * PAGE_TOKENS - length))
+        paged = padded.view(count, PAGE_TOKENS, heads, channels).permute(2, 0, 3, 1)
+        self.keys[layer, slot, :, :count] = paged
+        self.values[layer, slot, :, :length] = values.transpose(0, 1)
