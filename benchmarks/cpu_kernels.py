@@ -1,0 +1,141 @@
+"""Ways to multiply and to attend on a CPU, at the sizes of one XTTS decode step. One table each.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.cpu_kernels [--rounds N]
+
+What `providers.decoding.linear` and `providers.decoding.attention` chose is among them. Figures are
+milliseconds of processor time for all thirty layers, the least of some rounds. Every layer has weights and
+keys of its own: nothing is found in a cache that would not be there in a real step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.nn import functional as F
+
+from providers.decoding.attention import BagAttention, RowAttention
+from providers.decoding.kv_cache import KVShape
+from providers.decoding.linear import DenseLinear, prepare_linear
+
+LAYERS, CHANNELS, HEADS = 30, 1024, 16
+SHAPES = ((CHANNELS, 3 * CHANNELS), (CHANNELS, CHANNELS), (CHANNELS, 4 * CHANNELS), (4 * CHANNELS, CHANNELS))
+ROWS = (1, 2, 4, 8, 69, 101)
+TOKENS = (100, 200, 400)
+SLOTS = 8
+CPU = torch.device("cpu")
+
+Multiply = Callable[[Tensor], Tensor]
+
+
+def linear_with_transposed_weight(weight: Tensor, bias: Tensor) -> Multiply:
+    transposed = weight.t().contiguous()
+    return lambda x: F.linear(x, transposed, bias)
+
+
+MULTIPLY: dict[str, Callable[[Tensor, Tensor], Multiply]] = {
+    "torch.addmm, weights as published": DenseLinear,
+    "F.linear, weights transposed": linear_with_transposed_weight,
+    "prepare_linear": lambda weight, bias: prepare_linear(weight, bias, CPU, weight.dtype),
+}
+
+
+def attend_one_by_one(shape: KVShape, dtype: torch.dtype, tokens: int) -> Callable[[int], object]:
+    size = (shape.layers, shape.slots, shape.heads, tokens, shape.head_channels)
+    keys, values = (torch.randn(size).to(dtype) for _ in range(2))
+    queries = torch.randn(shape.slots, shape.heads, 1, shape.head_channels).to(dtype)
+
+    def attend(layer: int) -> object:
+        return [
+            F.scaled_dot_product_attention(queries[i, None], keys[layer, i, None], values[layer, i, None])
+            for i in range(shape.slots)
+        ]
+
+    return attend
+
+
+def attend_with(
+    attention: type[BagAttention] | type[RowAttention], shape: KVShape, dtype: torch.dtype, tokens: int
+) -> Callable[[int], object]:
+    cached = attention(shape, CPU, dtype)
+    prompt = torch.randn(tokens - 1, shape.heads, shape.head_channels).to(dtype)
+    for layer in range(shape.layers):
+        for slot in range(shape.slots):
+            cached.write_prompt(layer, slot, prompt, prompt)
+    lengths = torch.full((shape.slots,), tokens - 1)
+    plan = cached.plan(torch.arange(shape.slots), lengths, tokens)
+    new = torch.randn(shape.slots, shape.heads, shape.head_channels).to(dtype)
+    return lambda layer: cached(layer, plan, new, new, new)  # type: ignore[arg-type]
+
+
+ATTEND: dict[str, Callable[[KVShape, torch.dtype, int], Callable[[int], object]]] = {
+    "scaled_dot_product_attention, slot by slot": attend_one_by_one,
+    "RowAttention": lambda *arguments: attend_with(RowAttention, *arguments),
+    "BagAttention": lambda *arguments: attend_with(BagAttention, *arguments),
+}
+
+
+def least_ms(step: Callable[[], object], rounds: int) -> float:
+    times = []
+    for _ in range(rounds + 1):  # the first warms up
+        started = time.thread_time()
+        step()
+        times.append(time.thread_time() - started)
+    return 1e3 * min(times[1:])
+
+
+def measure_linear(name: str, dtype: torch.dtype, rounds: int) -> list[float]:
+    layers = [
+        (
+            MULTIPLY[name](torch.randn(shape).mul_(0.02).to(dtype), torch.zeros(shape[1], dtype=dtype)),
+            shape[0],
+        )
+        for _ in range(LAYERS)
+        for shape in SHAPES
+    ]
+
+    def all_layers(rows: int) -> Callable[[], object]:
+        inputs = {size: torch.randn(rows, size).to(dtype) for size in (CHANNELS, 4 * CHANNELS)}
+        return lambda: [multiply(inputs[size]) for multiply, size in layers]
+
+    return [least_ms(all_layers(rows), rounds) for rows in ROWS]
+
+
+def measure_attention(name: str, dtype: torch.dtype, rounds: int) -> list[float]:
+    shape = KVShape(LAYERS, HEADS, CHANNELS // HEADS, SLOTS, max(TOKENS))
+
+    def all_layers(tokens: int) -> Callable[[], object]:
+        attend = ATTEND[name](shape, dtype, tokens)
+        return lambda: [attend(layer) for layer in range(LAYERS)]
+
+    return [least_ms(all_layers(tokens), rounds) for tokens in TOKENS]
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    torch.set_num_threads(1)
+    linear = Table("linear layers, ms at rows", "", *map(str, ROWS))
+    attention = Table(f"attention of {SLOTS} slots, ms at tokens", "", *map(str, TOKENS))
+    for dtype in (torch.float32, torch.bfloat16):
+        dtype_name = str(dtype).removeprefix("torch.")
+        for name in MULTIPLY:
+            linear.add_row(name, dtype_name, *(f"{ms:.1f}" for ms in measure_linear(name, dtype, rounds)))
+        for name in ATTEND:
+            attention.add_row(
+                name, dtype_name, *(f"{ms:.1f}" for ms in measure_attention(name, dtype, rounds))
+            )
+    Console(width=110).print(linear, attention)
+
+
+if __name__ == "__main__":
+    main()
