@@ -12,7 +12,7 @@ import ipaddress
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from subprocess import PIPE
 
 import structlog
 
+from models_store.store import ModelsStore
 from server import child, logs
 from server.http.process import GRACE_S, clear_metrics
 from server.scheduling.address import run_folder
@@ -63,7 +64,7 @@ def serve(
     check_exposure(settings)
     with only_server(settings.home_path), listen(settings.host, settings.port) as listener:
         clear_metrics(settings)
-        print(greeting(settings, listener), flush=True)
+        print(greeting(settings, listener, ModelsStore(settings.store_path).names()), flush=True)
         children = [Child("device process", worker_command, WORKER_STOP_S)]
         descriptor = listener.fileno()
         children += [
@@ -134,17 +135,21 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def greeting(settings: Settings, listener: socket.socket) -> str:
-    """Where the server listens and what to try."""
+def greeting(settings: Settings, listener: socket.socket, models: Collection[str]) -> str:
+    """Where the server listens and what to try, given the names of what it can speak with."""
     host, port = listener.getsockname()[:2]
-    address = f"[{host}]" if ":" in host else host
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"Voice Core listens on {url}\n{_suggestion(settings, url, models)}\nDocs: {url}/docs"
+
+
+def _suggestion(settings: Settings, url: str, models: Collection[str]) -> str:
+    if not models:
+        return "It has no voice yet. Give it one: voicecore submit FOLDER --name NAME"
+    model = settings.default_model if settings.default_model in models else min(models)
     key = ' -H "Authorization: Bearer $VOICECORE_API_KEY"' if settings.api_key is not None else ""
     return (
-        f"Voice Core listens on http://{address}:{port}\n"
-        f"Try: curl http://{address}:{port}/v1/audio/speech{key} -H 'Content-Type: application/json' \\\n"
-        f'       -d \'{{"model": "{settings.default_model}", "voice": "default", "input": "Hello there."}}\' '
-        "-o speech.mp3\n"
-        f"Docs: http://{address}:{port}/docs"
+        f"Try: curl {url}/v1/audio/speech{key} -H 'Content-Type: application/json' \\\n"
+        f'       -d \'{{"model": "{model}", "voice": "default", "input": "Hello there."}}\' -o speech.mp3'
     )
 
 

@@ -266,8 +266,16 @@ def test_the_greeting_names_the_real_address(host):
         pytest.skip("no IPv6 on this machine")
     with closing(listen(host, 0)) as listener:
         port = listener.getsockname()[1]
-        text = supervisor.greeting(Settings(host=host, port=0), listener)
+        text = supervisor.greeting(Settings(host=host, port=0), listener, {"demo"})
     assert f"http://{'[::1]' if host == '::1' else host}:{port}/v1/audio/speech" in text
+
+
+def test_the_greeting_suggests_what_will_work():
+    settings = Settings(default_model="demo")
+    with closing(listen("127.0.0.1", 0)) as listener:
+        assert "voicecore submit" in supervisor.greeting(settings, listener, set())
+        assert '"model": "demo"' in supervisor.greeting(settings, listener, {"anna", "demo"})
+        assert '"model": "anna"' in supervisor.greeting(settings, listener, {"ben", "anna"})
 
 
 def test_the_supervisor_stays_small():
