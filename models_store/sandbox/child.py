@@ -54,7 +54,8 @@ def _run(task: Task, job: Mapping[str, Any], events: int, own_status: int) -> Ev
         return OutOfMemory()
     except BaseException as error:  # also the PanicException of libraries written in Rust
         trace = traceback.format_exc()[-MAX_TRACEBACK_CHARS:]
-        return Error(f"{type(error).__name__}: {error}"[:MAX_MESSAGE_CHARS], trace)
+        system_error = error.errno if isinstance(error, OSError) else None
+        return Error(f"{type(error).__name__}: {error}"[:MAX_MESSAGE_CHARS], trace, system_error)
 
 
 def _throttled(events: int) -> ProgressCallback:

@@ -27,6 +27,7 @@ class Result(msgspec.Struct, frozen=True, tag="result"):
 class Error(msgspec.Struct, frozen=True, tag="error"):
     error: str
     traceback: str
+    system_error: int | None  # the errno of an OSError
 
 
 class OutOfMemory(msgspec.Struct, frozen=True, tag="out of memory"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 MAX_EVENTS_BYTES = 16 << 20  # a report of 100,000 problems is not worth reading
 KEPT_OUTPUT_BYTES = 8_192
 OPEN_FILES = 64
+# Ours to mend, not the submitter's: raised as they are.
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 START = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])["path"]
@@ -79,7 +82,8 @@ def run_confined(
     """Run the task "module:function" on these files in a process of its own and wait for its result.
 
     Inputs must be regular files and are opened without following links; outputs are created. `progress` is
-    called with (done, total) on this thread; what it raises ends the process. Raises SandboxFailure, OSError.
+    called with (done, total) on this thread; what it raises ends the process. Raises SandboxFailure, and
+    OSError where the disk is full or fails.
     """
     deadline = time.monotonic() + limits.timeout_s
     with ExitStack() as stack:
@@ -143,6 +147,8 @@ class _Conversation:
         match self._end:
             case Result() if status == 0:
                 return Outcome(self._end.result, self._missing, self._end.peak_rss_bytes)
+            case Error() if self._end.system_error in DISK_ERRORS:
+                raise OSError(self._end.system_error, os.strerror(self._end.system_error or 0))
             case Error():
                 log.warning("sandboxed task failed: %s\n%s", self._end.error, self._end.traceback)
                 raise SandboxFailure(f"stopped with {self._end.error}")
@@ -178,12 +184,13 @@ class _Conversation:
                 if self._progress:
                     self._progress(event.done, event.total)
             case Confined():
-                self._missing = _missing_parts(event)
+                self._missing = missing_parts(event)
             case _:
                 self._end = event
 
 
-def _missing_parts(confined: Confined) -> tuple[str, ...]:
+def missing_parts(confined: Confined) -> tuple[str, ...]:
+    """What the kernel refused, and why, as far as it leaves a way out."""
     if confined.system_calls is None:
         return ()  # the filter alone leaves no network either
     parts = {"no system call filter": confined.system_calls, "no network namespace": confined.network}

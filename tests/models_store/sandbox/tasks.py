@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import mmap
 import os
 import signal
@@ -98,6 +100,17 @@ def crash(files: object, arguments: object, progress: object) -> None:
 
 def fail(files: object, arguments: object, progress: object) -> None:
     raise ValueError("no such thing")
+
+
+def fill_disk(files: object, arguments: object, progress: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def garble(files: object, arguments: object, progress: object) -> None:
+    """As taken-over code could: on every descriptor but the standard ones."""
+    for descriptor in range(3, 64):
+        with contextlib.suppress(OSError):
+            os.write(descriptor, b'{"type": "result"}\n')
 
 
 def leave(files: object, arguments: object, progress: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import struct
@@ -13,7 +14,15 @@ from typing import Any
 import pytest
 
 from models_store.sandbox import Outcome, ResourceLimits, SandboxFailure, run_confined
-from models_store.sandbox.confinement import KILL_PROCESS, MACHINES, Machine, filter_instructions
+from models_store.sandbox.confinement import (
+    KILL_PROCESS,
+    MACHINES,
+    Machine,
+    filter_instructions,
+    filter_system_calls,
+)
+from models_store.sandbox.events import Confined
+from models_store.sandbox.launcher import missing_parts
 
 TASKS = Path(__file__).with_name("tasks.py")
 ALLOWED, REFUSED = 0x7FFF_0000, 0x0005_0001
@@ -109,6 +118,17 @@ def test_output_beyond_the_limit_is_refused(run: Callable[..., Outcome], tmp_pat
     assert (tmp_path / "target").stat().st_size <= LIMITS["file_bytes"]
 
 
+def test_full_disk_is_not_the_task_s_fault(run: Callable[..., Outcome]) -> None:
+    with pytest.raises(OSError, match="No space left") as full:
+        run("fill_disk")
+    assert full.value.errno == errno.ENOSPC
+
+
+def test_garbled_report_is_a_failure(run: Callable[..., Outcome]) -> None:
+    with pytest.raises(SandboxFailure, match="garbled its report"):
+        run("garble")
+
+
 def test_chatter_neither_blocks_nor_leaks(
     run: Callable[..., Outcome], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,3 +206,25 @@ def test_filter_of_every_machine(name: str) -> None:
         assert interpret(program, number, own, third_argument=5) == REFUSED
     if machine.first_foreign < 1 << 32:
         assert interpret(program, machine.first_foreign, own) == KILL_PROCESS
+
+
+def test_other_machines_say_that_there_is_no_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    assert filter_system_calls() == "no list of system calls for riscv64"
+
+
+@pytest.mark.parametrize(
+    ("confined", "missing"),
+    [
+        (Confined(network=None, system_calls=None), ()),
+        # The filter alone leaves no network: what most containers grant is enough.
+        (Confined(network="Operation not permitted", system_calls=None), ()),
+        (
+            Confined(network=None, system_calls="Invalid argument"),
+            ("no system call filter (Invalid argument)",),
+        ),
+        (Confined(network="a", system_calls="b"), ("no system call filter (b)", "no network namespace (a)")),
+    ],
+)
+def test_only_what_counts_is_missed(confined: Confined, missing: tuple[str, ...]) -> None:
+    assert missing_parts(confined) == missing
