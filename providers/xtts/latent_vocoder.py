@@ -63,8 +63,8 @@ class LatentVocoder:
     def first_latent(self, span: Span, speed: float = 1.0) -> int:
         """The first token whose latent a span needs: it may lie before the span."""
         frames = LatentFrames.at_speed(speed, self.architecture)
-        context = self._frame_span(frames, span).context(self.generator.receptive_field)
-        return frames.weights(*context, num_latents=span.stop).first
+        start, stop = self._frame_span(frames, span).context(self.generator.receptive_field)
+        return frames.weights(start, min(start + 1, stop), num_latents=span.stop).first
 
     @torch.inference_mode()
     def vocode(self, requests: Sequence[SpanRequest]) -> list[Tensor]:
