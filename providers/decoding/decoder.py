@@ -160,12 +160,10 @@ class Decoder:
         """The tokens drawn so far, with the stop token."""
         return self._state.codes[slot, : self._occupants[slot].progress.num_tokens].tolist()
 
-    @torch.inference_mode()
     def release(self, slots: Sequence[int]) -> None:
         """Free slots, finished or not. Slots that are free already stay so."""
         for slot in slots:
-            if self._occupants.pop(slot, None) is not None:
-                self._state.stop(slot)
+            self._occupants.pop(slot, None)
 
     def forget(self, weights: DecoderWeights) -> None:
         """Drop the graphs of weights that leave the device. No slot may be using them."""

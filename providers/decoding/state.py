@@ -15,7 +15,7 @@ FINISH_REASONS: dict[int, FinishReason | None] = {RUNNING: None, STOPPED: "stop"
 
 
 class SlotState:
-    """One row per slot. Big rows (codes, latents) have one more column, where finished slots write."""
+    """One row per slot. Codes and latents have one more column: a finished slot writes behind its end."""
 
     def __init__(
         self,
@@ -73,10 +73,6 @@ class SlotState:
         self._sampling.key[slot] = torch.tensor(random_key(sampling.seed, utterance_index))
         self.finish[slot] = RUNNING
 
-    def stop(self, slot: int) -> None:
-        """A slot without an utterance counts as finished."""
-        self.finish[slot] = STOPPED
-
     def sampling(self, slots: Tensor) -> SamplingRows:
         return SamplingRows(*(field[slots] for field in self._sampling))
 
@@ -86,9 +82,8 @@ class SlotState:
         """Record a step of slots [B]: tokens [B], latents and next_input [B, C]. Finished slots stay."""
         finish, generated = self.finish[slots], self.generated[slots]
         is_running = finish == RUNNING
-        column = torch.where(is_running, generated, self.max_tokens)
-        self.codes[slots, column] = tokens
-        self.latents[slots, column] = latents
+        self.codes[slots, generated] = tokens
+        self.latents[slots, generated] = latents
         self.seen[slots, tokens] = self._yes
         self.next_input[slots] = next_input
         moved = is_running.long()
