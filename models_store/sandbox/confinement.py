@@ -63,6 +63,7 @@ MACHINES = {
             11, 12, 25, 28,                  # munmap brk mremap madvise
             13, 14, 15, 131, 219,            # rt_sigaction _sigprocmask _sigreturn sigaltstack restart
             202, 273, 324, 334, 24, 204,     # futex set_robust_list membarrier rseq sched_yield _getaffinity
+            23, 270,                         # select pselect6 (time.sleep before Python 3.11)
             7, 271, 35, 228, 229, 230, 96,   # poll ppoll nanosleep clock_gettime _getres _nanosleep timeofday
             39, 186, 63, 98, 99, 318,        # getpid gettid uname getrusage sysinfo getrandom
             60, 231,                         # exit exit_group
@@ -81,6 +82,7 @@ MACHINES = {
             215, 214, 216, 233,              # munmap brk mremap madvise
             134, 135, 139, 132, 128,         # rt_sigaction _sigprocmask _sigreturn sigaltstack restart
             98, 99, 283, 293, 124, 123,      # futex set_robust_list membarrier rseq sched_yield _getaffinity
+            72,                              # pselect6 (time.sleep before Python 3.11)
             73, 101, 113, 114, 115, 169,     # ppoll nanosleep clock_gettime _getres _nanosleep timeofday
             172, 178, 160, 165, 179, 278,    # getpid gettid uname getrusage sysinfo getrandom
             93, 94,                          # exit exit_group
