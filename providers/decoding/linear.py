@@ -1,17 +1,19 @@
 """A linear layer prepared once, at load, for the device and the number format it will run in.
 
 On a CPU a decode step is bound by reading weights, so their layout decides its speed. Thirty layers of 1024
-channels, one thread, milliseconds for all linear layers of a step (benchmarks/linear_layouts.py):
+channels, one thread, milliseconds for all linear layers (one run of benchmarks/cpu_kernels.py on a busy
+machine, so compare within a column):
 
     rows                     1     4     8   101
-    float32  torch.addmm    95   244   255  1030
-             F.linear      103   197   223  1022
-             oneDNN packed  98    77   109   725
-    bfloat16 torch.addmm    98   115   119   465
-             oneDNN packed  47    42    56   373
+    float32  torch.addmm    81   220   256  1042
+             F.linear      103   215   243  1013
+             oneDNN packed 120    95   120   763
+    bfloat16 torch.addmm   105   113   126   460
+             F.linear       80    83   117   421
+             oneDNN packed  51    48    62   374
 
 Packed weights also make a row's result independent of the rows beside it, bit for bit, from two rows on
-(one row takes another kernel); `CPU_MIN_ROWS` keeps decoding there, where it is faster as well.
+(one row takes another kernel). `CPU_MIN_ROWS` keeps decoding there: four rows cost less than one.
 """
 
 from __future__ import annotations
