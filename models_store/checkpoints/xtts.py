@@ -65,7 +65,7 @@ def convert(files: Mapping[str, int], arguments: Mapping[str, Any], progress: Pr
     vocabulary = _read_vocabulary(files, config, findings)
     model = _read_model(files, config, vocabulary, findings)
     if model and _fits(model, arguments["max_weights_bytes"], findings):
-        accepted = not findings.problems
+        accepted = bool(config and vocabulary) and not findings.problems
         _copy_weights(model, files, accepted, progress, findings)
         if config and vocabulary and not findings.problems:
             stored = _stored_config(model.architecture, config, vocabulary)
