@@ -11,8 +11,9 @@ $(VENV)/.ready: pyproject.toml scripts/setup
 serve: setup
 	$(VENV)/bin/voicecore serve
 
+# A worker per core, each with one thread: workers that share cores by threads wait for each other.
 test: setup
-	$(VENV)/bin/pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n auto --maxprocesses 8 --dist loadfile --durations 15
 
 lint: setup
 	$(VENV)/bin/ruff format --check .

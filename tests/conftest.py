@@ -33,6 +33,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of golden values. Here, because the process that gathers what workers ran loads only this."""
+    rows = [
+        tuple(row)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for key, row in report.user_properties
+        if key == "golden"
+    ]
+    if not rows:
+        return
+    terminalreporter.section("golden values: max error against the published implementation")
+    width = max(len(name) for name, _, _ in rows)
+    terminalreporter.write_line(f"{'array':<{width}}  max error  tolerance")
+    for name, max_error, atol in sorted(set(rows)):
+        verdict = "" if max_error <= atol else "  FAILED"
+        tolerance = "exact" if atol == 0 else f"{atol:.0e}"
+        terminalreporter.write_line(f"{name:<{width}}  {max_error:9.2e}  {tolerance:>9}{verdict}")
+
+
 @pytest.fixture(scope="session")
 def golden() -> Mapping[str, np.ndarray]:
     with np.load(GOLDEN / "expected.npz") as arrays:

@@ -1,7 +1,7 @@
 """The golden submission as the store keeps it, small vocoders, and `check_golden`.
 
 `check_golden` compares an array with what the published implementation computed, and keeps the error for the
-table at the end of the run: `pytest tests/providers -k golden` shows it.
+table at the end of the run (see tests/conftest.py).
 """
 
 from __future__ import annotations
@@ -122,22 +122,3 @@ def check_golden(request: pytest.FixtureRequest) -> CheckGolden:
         assert max_error <= atol, f"{name}: max error {max_error:.2e}, tolerance {atol:.0e}"
 
     return check
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    rows = [
-        tuple(row)
-        for outcome in ("passed", "failed")
-        for report in terminalreporter.getreports(outcome)
-        for key, row in report.user_properties
-        if key == "golden"
-    ]
-    if not rows:
-        return
-    terminalreporter.section("golden values: max error against the published implementation")
-    width = max(len(name) for name, _, _ in rows)
-    terminalreporter.write_line(f"{'array':<{width}}  max error  tolerance")
-    for name, max_error, atol in sorted(set(rows)):
-        verdict = "" if max_error <= atol else "  FAILED"
-        tolerance = "exact" if atol == 0 else f"{atol:.0e}"
-        terminalreporter.write_line(f"{name:<{width}}  {max_error:9.2e}  {tolerance:>9}{verdict}")
