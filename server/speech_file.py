@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from importlib import import_module
@@ -24,6 +25,8 @@ STANDARD_OUTPUT = Path("-")
 SUFFIXES = {format.suffix: format for format in FORMATS.values()} | {".ogg": FORMATS["opus"]}
 WAV_HEADER_BYTES = 44
 WAV_RATE = slice(24, 28)
+LONGEST_START_S = 60.0
+STARTING = 503  # of /readyz
 LOCAL_LOG_LEVEL = "error"  # the device process's log is not what someone reads who wants a file
 
 
@@ -85,11 +88,19 @@ def _running_server(settings: Settings) -> httpx.Client | None:
     )
     try:
         if client.get("/healthz", timeout=2.0).is_success:
+            _wait_while_starting(client)
             return client
     except httpx.HTTPError:
         pass
     client.close()
     return None
+
+
+def _wait_while_starting(server: httpx.Client) -> None:
+    """A server that was started a moment ago needs some more; if it needs too many, the request says why."""
+    deadline = time.monotonic() + LONGEST_START_S
+    while time.monotonic() < deadline and server.get("/readyz").status_code == STARTING:
+        time.sleep(0.2)
 
 
 def _served_models(server: httpx.Client) -> dict[str, str]:

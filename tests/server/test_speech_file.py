@@ -37,6 +37,7 @@ class StubServer(ThreadingHTTPServer):
         self.keys: list[str | None] = []
         self.failure: tuple[int, bytes] | None = None
         self.breaks_off = False
+        self.answers_until_ready = 0
 
 
 class StubRoutes(BaseHTTPRequestHandler):
@@ -44,6 +45,10 @@ class StubRoutes(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if self.path == "/readyz" and self.server.answers_until_ready > 0:
+            self.server.answers_until_ready -= 1
+            self._answer(503, b'{"status": "starting"}')
+            return
         data = [{"id": name, "submission_id": found} for name, found in self.server.models.items()]
         self._answer(200, json.dumps({"/healthz": {"status": "ok"}}.get(self.path, {"data": data})).encode())
 
@@ -197,6 +202,15 @@ def test_what_the_server_refuses_is_told(
     result = speak("Hello.", "-o", tmp_path / "a.wav", server=server, status=1)
     assert told in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_is_starting_is_waited_for(
+    speak: Callable[..., Result], server: StubServer, tmp_path: Path
+):
+    server.answers_until_ready = 2
+    speak("Hello.", "-o", tmp_path / "a.wav", server=server)
+    assert server.answers_until_ready == 0
+    assert len(server.requests) == 1
 
 
 def test_speech_that_breaks_off_leaves_no_file(

@@ -4,6 +4,8 @@ import os
 import socket
 import stat
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +20,16 @@ def test_the_socket_lies_in_the_data_folder_for_its_owner_only(tmp_path, monkeyp
     assert worker_socket(home) == path
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """As a system's temporary folder is; `tmp_path` may be too long for a socket itself."""
+    with tempfile.TemporaryDirectory(prefix="v") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("letter", ["x", "ö"])
-def test_a_long_path_gets_a_short_folder_that_everybody_finds(tmp_path, monkeypatch, letter):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_a_long_path_gets_a_short_folder_that_everybody_finds(tmp_path, short_path, monkeypatch, letter):
+    monkeypatch.setattr(tempfile, "tempdir", str(short_path))
     home = tmp_path / (letter * 100)
     path = worker_socket(home)
     assert len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES
