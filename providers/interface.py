@@ -207,6 +207,10 @@ class Provider(Protocol):
 class TextFrontEnd(Protocol):
     """Text to prompts for one submission. Imports no torch; runs in a process pool beside HTTP."""
 
+    @staticmethod
+    def warm_up() -> None:
+        """Load what the first text in a process would otherwise wait for."""
+
     @property
     def default_sampling(self) -> SamplingParams:
         """The submission's own defaults, with seed 0."""

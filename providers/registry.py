@@ -36,10 +36,10 @@ def text_front_end(files: SubmissionFiles) -> TextFrontEnd:
     return cast(TextFrontEnd, _resolve(FAMILIES[files.submission.family].text_front_end)(files))
 
 
-def import_text_front_ends() -> None:
+def warm_up_text_front_ends() -> None:
     """Ahead of the first request: their libraries take a second."""
     for family in FAMILIES.values():
-        import_module(family.text_front_end.partition(":")[0])
+        cast(type[TextFrontEnd], _resolve(family.text_front_end)).warm_up()
 
 
 def _resolve(entry: str) -> Any:

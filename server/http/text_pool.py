@@ -62,7 +62,7 @@ class TextPool:
         loop = asyncio.get_running_loop()
         await asyncio.gather(
             *(
-                loop.run_in_executor(self._pool, registry.import_text_front_ends)
+                loop.run_in_executor(self._pool, registry.warm_up_text_front_ends)
                 for _ in range(self._num_processes)
             )
         )

@@ -293,6 +293,10 @@ class FakeTextFrontEnd:
     def __init__(self, files: SubmissionFiles) -> None:
         self._languages = files.submission.languages
 
+    @staticmethod
+    def warm_up() -> None:
+        """There is nothing to load."""
+
     @property
     def default_sampling(self) -> SamplingParams:
         return DEFAULT_SAMPLING

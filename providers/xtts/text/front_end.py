@@ -35,6 +35,10 @@ class XttsTextFrontEnd:
         if not self._languages:
             raise UnsupportedLanguage(", ".join(files.submission.languages), tuple(LANGUAGES))
 
+    @staticmethod
+    def warm_up() -> None:
+        detect("Most clients don't say which language a text is in.", tuple(LANGUAGES))
+
     @property
     def default_sampling(self) -> SamplingParams:
         return SamplingParams(
