@@ -74,12 +74,12 @@ def measure(folder: Path, threads: int, num_tokens: int, text: str) -> dict[str,
     figures: dict[str, Any] = {"engine": "coqui-tts", "dtype": "float32", "threads": threads}
     model, figures["load_s"] = load(folder)
     figures["resident_mib"] = resident_mib()
-    conditioning, figures["conditioning_s"] = timed(
+    (latents, speaker), figures["conditioning_s"] = timed(
         lambda: model.get_conditioning_latents([str(folder / "audio.wav")])
     )
     with torch.no_grad():
-        figures |= measure_steps(model, *conditioning, text, num_tokens)
-    figures |= measure_requests(model, *conditioning, text, num_tokens)
+        figures |= measure_steps(model, latents, speaker, text, num_tokens)
+    figures |= measure_requests(model, latents, speaker, text, num_tokens)
     figures["peak_resident_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return figures
 
