@@ -2,13 +2,17 @@
 
 `golden` holds what the published XTTS implementation computed for the tiny submission in `golden/xtts/`; its
 vocab.json is an upstream file that the project doesn't ship, so `golden_folder` brings one of the same size.
+
+`gpt_sovits_golden` and its companions hold the same of GPT-SoVITS, in `golden/gpt_sovits/`.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
-from collections.abc import Callable, Mapping
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ import pytest
 from benchmarks.random_xtts import vocabulary
 
 GOLDEN = Path(__file__).parent / "golden" / "xtts"
+GPT_SOVITS_GOLDEN = Path(__file__).parent / "golden" / "gpt_sovits"
 UPSTREAM_VOCABULARY = Path(__file__).parents[2] / "shared" / "golden" / "xtts" / "submission" / "vocab.json"
 
 
@@ -92,3 +97,43 @@ def golden_folder(
 ) -> Path:
     """The tiny golden submission, shared by tests that only read it."""
     return make_golden_folder(tmp_path_factory.mktemp("golden") / "submission")
+
+
+@pytest.fixture(scope="session")
+def gpt_sovits_golden() -> Iterator[Mapping[str, np.ndarray]]:
+    """Every stage's output as the published GPT-SoVITS computes it, by array name; read when asked for."""
+    with np.load(GPT_SOVITS_GOLDEN / "expected.npz") as arrays:
+        yield arrays
+
+
+@pytest.fixture(scope="session")
+def gpt_sovits_golden_meta() -> dict[str, Any]:
+    """What the arrays were made from: texts, phone ids, requests, margins, streaming chunks."""
+    return json.loads((GPT_SOVITS_GOLDEN / "expected_meta.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def gpt_sovits_golden_folder() -> Path:
+    """The golden files themselves: frontend.json, symbols.json, sv_sparse.npz and the two recordings."""
+    return GPT_SOVITS_GOLDEN
+
+
+@pytest.fixture(scope="session")
+def gpt_sovits_models(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Tiny submissions `v1/`, `v2/`, `v2Pro/` in the official layout and the base encoders beside them:
+    `chinese-hubert-base/`, `chinese-roberta-wwm-ext-large/`. For tests that only read.
+
+    128 MB, so workers share what the first of them unpacks.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = base if worker_id == "master" else base.parent
+    models = root / "gpt_sovits_models"
+    with (root / "gpt_sovits_models.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not models.is_dir():
+            unpacked = root / "gpt_sovits_models.unpacking"
+            shutil.rmtree(unpacked, ignore_errors=True)
+            with tarfile.open(GPT_SOVITS_GOLDEN / "models.tar.xz") as archive:
+                archive.extractall(unpacked, filter="data")
+            unpacked.rename(models)
+    return models
