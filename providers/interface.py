@@ -50,12 +50,25 @@ class SamplingParams:
 
 
 @dataclass(frozen=True, slots=True)
+class CharacterSpan:
+    """A run of a prompt's ids that spell characters, for families that add a language model's features.
+
+    The model on the device reads `characters`; character i's features go with its `ids_per_character[i]` ids.
+    """
+
+    start: int  # index of the run's first id
+    characters: str
+    ids_per_character: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """One utterance's text, ready for prefill: made without torch by a `TextFrontEnd`."""
 
     ids: tuple[int, ...]  # text tokens, without start and stop
     text: str  # as normalised, for logs and error messages
     language: str
+    spans: tuple[CharacterSpan, ...] = ()  # in order, not overlapping; ids outside them have no features
 
 
 @dataclass(frozen=True, slots=True)
