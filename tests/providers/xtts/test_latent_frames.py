@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.xtts.latent_frames import LatentFrames, LinearInterpolation
+from providers.vocoder.interpolation import LinearInterpolation
+from providers.xtts.latent_frames import LatentFrames
 
 SPEEDS = [1.0, 0.8, 1.3, 0.25, 2.0, 4.0, 0.01]
 speeds = st.floats(0.25, 4.0)
