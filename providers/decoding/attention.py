@@ -147,20 +147,27 @@ def _weighted_sums(table: Tensor, rows: Tensor, bags: Tensor, weights: Tensor) -
     return sums
 
 
-def attend_prompt(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Causal attention of a prompt's last T tokens over all S of them.
+def prompt_visibility(tokens: int, total: int, bidirectional: int, device: torch.device) -> Tensor:
+    """Which of a prompt's S tokens each of its last T sees: [T, S] bool.
 
-    queries [T, heads, head channels], keys and values [S, heads, head channels] → [T, channels].
+    All before it and itself; the first `bidirectional` of the T also see each other.
     """
-    tokens, total = len(queries), len(keys)
-    is_visible = None
-    if tokens < total:
-        is_visible = torch.ones(tokens, total, dtype=torch.bool, device=keys.device).tril(total - tokens)
+    past = total - tokens
+    is_visible = torch.ones(tokens, total, dtype=torch.bool, device=device).tril_(past)
+    is_visible[:, : past + bidirectional] = True
+    return is_visible
+
+
+def attend_prompt(queries: Tensor, keys: Tensor, values: Tensor, is_visible: Tensor) -> Tensor:
+    """Attention of a prompt's last T tokens over those of its S tokens that they see.
+
+    queries [T, heads, head channels], keys and values [S, heads, head channels], is_visible [T, S]
+    → [T, channels].
+    """
     attended = F.scaled_dot_product_attention(
         queries.transpose(0, 1)[None],
         keys.transpose(0, 1)[None],
         values.transpose(0, 1)[None],
         attn_mask=is_visible,
-        is_causal=is_visible is None,
     )
-    return attended[0].transpose(0, 1).reshape(tokens, -1)
+    return attended[0].transpose(0, 1).reshape(len(queries), -1)

@@ -3,6 +3,9 @@
 Prefill caches keys and values of every input but the last. A decode step then consumes one input per slot,
 keeps its hidden state as a latent, draws a token from it and looks up the next input: sampling happens in one
 place, and a step needs nothing from the host.
+
+Where inputs see each other in both directions up to the last one, prefill runs that one too. The first step
+then writes the same keys and values over it.
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ from providers.decoding.attention import (
     BagAttention,
     RowAttention,
     attend_prompt,
+    prompt_visibility,
 )
-from providers.decoding.blocks import DecoderWeights, run_blocks
+from providers.decoding.blocks import Attend, DecoderWeights, run_blocks
 from providers.decoding.kv_cache import KVShape, PrefixKV
 from providers.decoding.memory import raise_out_of_memory
-from providers.decoding.sampler import sample
+from providers.decoding.sampler import PLAIN_RULE, SamplingRule, sample
 from providers.decoding.state import FINISH_REASONS, SlotState
 from providers.decoding.step_graph import EagerSteps, StepGraphs, StepRunnerFactory
 from providers.interface import Progress, SamplingParams
@@ -39,7 +43,9 @@ class DecoderSpec:
     vocabulary: int
     stop_token: int
     max_prompt: int  # inputs before the first drawn token
-    max_tokens: int  # drawn tokens, with the stop token
+    max_tokens: int  # drawn tokens, with the stop token if it counts
+    rule: SamplingRule = PLAIN_RULE
+    counts_stop: bool = True  # the stop token is one of an utterance's tokens, with a latent
 
     @property
     def capacity(self) -> int:
@@ -58,6 +64,7 @@ class PrefillInput:
     sampling: SamplingParams
     utterance_index: int = 0
     prefix: PrefixKV | None = None
+    bidirectional: int = 0  # of the embeddings, so many at the front see each other: text before audio
 
 
 # The host reads which slots have finished after so many steps: on a CPU they are its own memory.
@@ -112,11 +119,12 @@ class Decoder:
         """Keys and values of a prefix [P, C] that starts many prompts of one submission."""
         keys: list[Tensor] = []
         values: list[Tensor] = []
+        is_visible = prompt_visibility(len(embeddings), len(embeddings), 0, self._device)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys.append(k)
             values.append(v)
-            return attend_prompt(q, k, v)
+            return attend_prompt(q, k, v, is_visible)
 
         with raise_out_of_memory(f"a prefix of {len(embeddings)} tokens"):
             run_blocks(weights, embeddings.to(self._device, self._dtype), attend)
@@ -157,7 +165,7 @@ class Decoder:
         return self._state.latents[slot, start:stop]
 
     def codes(self, slot: int) -> list[int]:
-        """The tokens drawn so far, with the stop token."""
+        """The tokens drawn so far, with the stop token if it counts."""
         return self._state.codes[slot, : self._occupants[slot].progress.num_tokens].tolist()
 
     def release(self, slots: Sequence[int]) -> None:
@@ -176,31 +184,40 @@ class Decoder:
             raise ValueError(f"found slot {slot}; expected a free one of {self._scratch_slot}")
         if len(prompt.embeddings) < 2 or length > self.spec.max_prompt:
             raise ValueError(f"found a prompt of {length} inputs; expected 2 to {self.spec.max_prompt}")
+        if not 0 <= prompt.bidirectional <= len(prompt.embeddings):
+            raise ValueError(
+                f"found {prompt.bidirectional} bidirectional inputs; expected 0 to {len(prompt.embeddings)}"
+            )
 
     def _cache_prompts(self, weights: DecoderWeights, prompts: Mapping[int, PrefillInput]) -> None:
         """Run several prompts as one sequence of rows, without padding: only attention sees them apart."""
-        lengths = [len(prompt.embeddings) - 1 for prompt in prompts.values()]
+        lengths = [max(len(prompt.embeddings) - 1, prompt.bidirectional) for prompt in prompts.values()]
+        attentions = [
+            self._prompt_attention(slot, prompt, length)
+            for (slot, prompt), length in zip(prompts.items(), lengths, strict=True)
+        ]
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             parts = zip(queries.split(lengths), keys.split(lengths), values.split(lengths), strict=True)
-            return torch.cat(
-                [
-                    self._attend_and_cache(layer, slot, prompt.prefix, *part)
-                    for (slot, prompt), part in zip(prompts.items(), parts, strict=True)
-                ]
-            )
+            return torch.cat([one(layer, *part) for one, part in zip(attentions, parts, strict=True)])
 
-        rows = torch.cat([prompt.embeddings[:-1] for prompt in prompts.values()])
-        run_blocks(weights, rows.to(self._device, self._dtype), attend)
+        rows = [prompt.embeddings[:length] for prompt, length in zip(prompts.values(), lengths, strict=True)]
+        run_blocks(weights, torch.cat(rows).to(self._device, self._dtype), attend)
 
-    def _attend_and_cache(
-        self, layer: int, slot: int, prefix: PrefixKV | None, queries: Tensor, keys: Tensor, values: Tensor
-    ) -> Tensor:
-        if prefix is not None:
-            keys = torch.cat((prefix.keys[layer], keys))
-            values = torch.cat((prefix.values[layer], values))
-        self._attention.write_prompt(layer, slot, keys, values)
-        return attend_prompt(queries, keys, values)
+    def _prompt_attention(self, slot: int, prompt: PrefillInput, length: int) -> Attend:
+        """Caches what a prompt's first `length` inputs attend to, and attends."""
+        prefix = prompt.prefix
+        total = length + (prefix.num_tokens if prefix else 0)
+        is_visible = prompt_visibility(length, total, prompt.bidirectional, self._device)
+
+        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            if prefix is not None:
+                keys = torch.cat((prefix.keys[layer], keys))
+                values = torch.cat((prefix.values[layer], values))
+            self._attention.write_prompt(layer, slot, keys, values)
+            return attend_prompt(queries, keys, values, is_visible)
+
+        return attend
 
     def _start(self, slot: int, prompt: PrefillInput) -> None:
         prefix_length = prompt.prefix.num_tokens if prompt.prefix else 0
@@ -218,7 +235,7 @@ class Decoder:
 
     def _step(self, weights: DecoderWeights, slots: Tensor, bound: int) -> None:
         """One decode step of slots [B]. All that it reads and writes is on the device, at fixed addresses."""
-        state = self._state
+        state, spec = self._state, self.spec
         plan = self._attention.plan(slots, state.cached[slots], bound)
         hidden = run_blocks(
             weights,
@@ -227,10 +244,15 @@ class Decoder:
         )
         latents = weights.latents(hidden)
         tokens = sample(
-            weights.head(latents), state.seen[slots], state.sampling(slots), state.generated[slots]
+            weights.head(latents),
+            state.seen[slots],
+            state.sampling(slots),
+            state.generated[slots],
+            spec.rule,
+            spec.stop_token,
         )
         next_input = weights.embed(tokens, state.position[slots])
-        state.advance(slots, tokens, latents, next_input, self.spec.stop_token)
+        state.advance(slots, tokens, latents, next_input, spec.stop_token, spec.counts_stop)
 
     def _by_weights(self, slots: Sequence[int]) -> Iterator[tuple[DecoderWeights, list[int]]]:
         groups: dict[DecoderWeights, list[int]] = {}

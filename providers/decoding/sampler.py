@@ -1,20 +1,37 @@
 """Draws one token per row, each row with its own parameters, in tensor operations of static shape.
 
-The order of the filters is Hugging Face's, which the published XTTS uses: repetition penalty, temperature,
-top-k, top-p, softmax. Random numbers are a hash of (seed, utterance, step, token): a row's draw depends on
-nothing else, so not on its neighbours, its slot, or how steps were grouped into calls.
+Published models filter in different orders and stop by different rules: `SamplingRule`. Random numbers are a
+hash of (seed, utterance, step, token): a row's draw depends on nothing else, so not on its neighbours, its
+slot, or how steps were grouped into calls.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 _MASK_32 = 0xFFFFFFFF
 _MASK_64 = 0xFFFFFFFFFFFFFFFF
 _GOLDEN_RATIO_32 = 0x9E3779B9
+
+Filters = Literal["top_k_first", "top_p_first"]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingRule:
+    """How one published model draws and stops, whatever a request's parameters."""
+
+    filters: Filters = "top_k_first"
+    min_tokens: int = 0  # drawn before the stop token can be
+    stops_if_likeliest: bool = False  # also where the stop token was likeliest but another was drawn
+
+
+PLAIN_RULE = SamplingRule()  # XTTS's
 
 
 class SamplingRows(NamedTuple):
@@ -27,14 +44,31 @@ class SamplingRows(NamedTuple):
     key: Tensor  # [B, 2] int64, 32 bits each: see `random_key`
 
 
-def sample(logits: Tensor, seen: Tensor, rows: SamplingRows, steps: Tensor) -> Tensor:
-    """Draw tokens [B] from logits [B, V] float32; seen [B, V] bool; steps [B] count an utterance's draws."""
+def sample(
+    logits: Tensor, seen: Tensor, rows: SamplingRows, steps: Tensor, rule: SamplingRule, stop_token: int
+) -> Tensor:
+    """Draw tokens [B] from logits [B, V] float32; seen [B, V] bool; steps [B] count an utterance's draws.
+
+    Where the rule says that an utterance stops, the token is the stop token.
+    """
+    if rule.min_tokens:
+        logits = _block(logits, stop_token, steps < rule.min_tokens)
     penalised = penalise(logits, seen, rows.repetition_penalty)
-    probabilities = filter_probabilities(penalised, rows.temperature, rows.top_k, rows.top_p)
+    probabilities = filter_probabilities(penalised, rows.temperature, rows.top_k, rows.top_p, rule.filters)
     # The least of exponential variates with rates p is at token t with probability p[t].
     variates = -torch.log(uniform(rows.key, steps, logits.shape[-1]))
     drawn = (probabilities / variates).argmax(dim=-1)
-    return torch.where(rows.temperature == 0, penalised.argmax(dim=-1), drawn)
+    likeliest = penalised.argmax(dim=-1)
+    is_greedy = rows.temperature == 0
+    if rule.stops_if_likeliest:
+        is_greedy |= likeliest == stop_token
+    return torch.where(is_greedy, likeliest, drawn)
+
+
+def _block(logits: Tensor, token: int, where: Tensor) -> Tensor:
+    """Make one token impossible in the rows [B] that `where` tells."""
+    is_token = torch.arange(logits.shape[-1], device=logits.device) == token
+    return logits.masked_fill(where[:, None] & is_token, -torch.inf)
 
 
 def penalise(logits: Tensor, seen: Tensor, penalty: Tensor) -> Tensor:
@@ -43,21 +77,52 @@ def penalise(logits: Tensor, seen: Tensor, penalty: Tensor) -> Tensor:
     return torch.where(seen, torch.where(logits < 0, logits * penalty, logits / penalty), logits)
 
 
-def filter_probabilities(logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
-    """Temperature, top-k (ties kept), top-p (at least one kept), softmax: [B, V] → [B, V].
+def filter_probabilities(
+    logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor, filters: Filters = "top_k_first"
+) -> Tensor:
+    """Temperature, top-k (ties kept) and top-p (at least one kept) in a rule's order, then softmax: [B, V].
 
     Rows with temperature 0 are treated as temperature 1.
     """
-    vocabulary = logits.shape[-1]
-    scaled = logits / torch.where(temperature == 0, 1.0, temperature)[:, None]
-    ascending, order = scaled.sort(dim=-1, stable=True)
-    kept = torch.where(top_k == 0, vocabulary, top_k).clamp(max=vocabulary)
-    least = ascending.gather(-1, (vocabulary - kept)[:, None])
-    ascending = ascending.masked_fill(ascending < least, -torch.inf)
-    is_tail = ascending.softmax(dim=-1).cumsum(dim=-1) <= (1 - top_p)[:, None]
-    is_tail[:, -1] = False
-    probabilities = ascending.masked_fill(is_tail, -torch.inf).softmax(dim=-1)
+    ascending, order = logits.sort(dim=-1, stable=True)
+    temperature = torch.where(temperature == 0, 1.0, temperature)[:, None]
+    kept = _FILTERS[filters](ascending, temperature, top_k[:, None], top_p[:, None])
+    probabilities = kept.softmax(dim=-1)
     return torch.empty_like(probabilities).scatter_(-1, order, probabilities)
+
+
+# Each takes ascending logits [B, V] and temperature, top_k, top_p [B, 1], and gives logits [B, V] of which
+# those not kept are minus infinity.
+Filter = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def _top_k_first(ascending: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
+    """Hugging Face's order, which the published XTTS uses. Top-p keeps the token that reaches the mass."""
+    ascending = _keep_top_k(ascending / temperature, top_k)
+    return _drop_tail(ascending, ascending.softmax(dim=-1).cumsum(dim=-1) <= 1 - top_p)
+
+
+def _top_p_first(ascending: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
+    """GPT-SoVITS's order: top-p at temperature 1, and it drops the token that would exceed the mass."""
+    no_less_likely = ascending.softmax(dim=-1).cumsum(dim=-1)
+    less_likely = F.pad(no_less_likely[:, :-1], (1, 0))
+    return _keep_top_k(_drop_tail(ascending, less_likely < 1 - top_p) / temperature, top_k)
+
+
+_FILTERS: dict[Filters, Filter] = {"top_k_first": _top_k_first, "top_p_first": _top_p_first}
+
+
+def _keep_top_k(ascending: Tensor, top_k: Tensor) -> Tensor:
+    vocabulary = ascending.shape[-1]
+    kept = torch.where(top_k == 0, vocabulary, top_k).clamp(max=vocabulary)
+    least = ascending.gather(-1, vocabulary - kept)
+    return ascending.masked_fill(ascending < least, -torch.inf)
+
+
+def _drop_tail(ascending: Tensor, is_tail: Tensor) -> Tensor:
+    """All but the likeliest may be dropped."""
+    is_tail[:, -1] = False
+    return ascending.masked_fill(is_tail, -torch.inf)
 
 
 def random_key(seed: int, utterance_index: int) -> tuple[int, int]:

@@ -77,7 +77,13 @@ class SlotState:
         return SamplingRows(*(field[slots] for field in self._sampling))
 
     def advance(
-        self, slots: Tensor, tokens: Tensor, latents: Tensor, next_input: Tensor, stop_token: int
+        self,
+        slots: Tensor,
+        tokens: Tensor,
+        latents: Tensor,
+        next_input: Tensor,
+        stop_token: int,
+        counts_stop: bool = True,
     ) -> None:
         """Record a step of slots [B]: tokens [B], latents and next_input [B, C]. Finished slots stay."""
         finish, generated = self.finish[slots], self.generated[slots]
@@ -86,13 +92,14 @@ class SlotState:
         self.latents[slots, generated] = latents
         self.seen[slots, tokens] = self._yes
         self.next_input[slots] = next_input
-        moved = is_running.long()
+        is_stop = tokens == stop_token
+        moved = (is_running if counts_stop else is_running & ~is_stop).long()
         generated = generated + moved
         self.generated[slots] = generated
         self.cached[slots] += moved
         self.position[slots] += moved
         reached = torch.where(generated >= self.limit[slots], FULL, RUNNING)
-        reached = torch.where(tokens == stop_token, STOPPED, reached)
+        reached = torch.where(is_stop, STOPPED, reached)
         self.finish[slots] = torch.where(is_running, reached, finish)
 
     def read_progress(self) -> tuple[list[int], list[int]]:

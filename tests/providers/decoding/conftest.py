@@ -39,9 +39,13 @@ def weights() -> DecoderWeights:
 @pytest.fixture(scope="session")
 def make_decoder() -> MakeDecoder:
     def make(
-        num_slots: int = 4, dtype: torch.dtype = torch.float32, device: torch.device = CPU, **parts
+        num_slots: int = 4,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device = CPU,
+        spec: DecoderSpec = SPEC,
+        **parts,
     ) -> Decoder:
-        return Decoder(SPEC, num_slots, device, dtype, **parts)
+        return Decoder(spec, num_slots, device, dtype, **parts)
 
     return make
 
@@ -94,7 +98,12 @@ def _make_weights(
 
 
 def _make_prompt(
-    weights: DecoderWeights, length: int = 9, seed: int = 0, index: int = 0, **sampling: float
+    weights: DecoderWeights,
+    length: int = 9,
+    seed: int = 0,
+    index: int = 0,
+    bidirectional: int = 0,
+    **sampling: float,
 ) -> PrefillInput:
     """A random prompt of `length` inputs; `sampling` replaces fields of plain drawing."""
     generator = torch.Generator().manual_seed(1000 + length)
@@ -106,4 +115,5 @@ def _make_prompt(
         seen=(1, 2),
         sampling=SamplingParams(**plain | sampling, seed=seed),
         utterance_index=index,
+        bidirectional=bidirectional,
     )

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.decoding.attention import BagAttention, RowAttention, attend_prompt
+from providers.decoding.attention import BagAttention, RowAttention, attend_prompt, prompt_visibility
 from providers.decoding.kv_cache import PAGE_TOKENS, KVShape
 
 CPU = torch.device("cpu")
@@ -117,11 +117,15 @@ def test_bags_read_live_tokens_only():
     assert len(plan.key_rows) == HEADS * CHANNELS * (1 + 96 // PAGE_TOKENS)
 
 
+@pytest.mark.parametrize("bidirectional", [0, 4, 9])
 @pytest.mark.parametrize("prefix", [0, 1, 20])
-def test_a_prompt_sees_its_prefix_and_its_own_past(prefix):
+def test_a_prompt_sees_its_prefix_and_its_own_past(prefix, bidirectional):
+    """And the first tokens, where they are bidirectional, each other."""
     keys, values = random(prefix + 9, HEADS, CHANNELS), random(prefix + 9, HEADS, CHANNELS, seed=1)
     queries = random(9, HEADS, CHANNELS, seed=2)
-    actual = attend_prompt(queries, keys, values)
+    is_visible = prompt_visibility(9, prefix + 9, bidirectional, CPU)
+    actual = attend_prompt(queries, keys, values, is_visible)
     for i in range(9):
-        expected = plain(queries[i], keys[: prefix + i + 1], values[: prefix + i + 1])
+        visible = prefix + (bidirectional if i < bidirectional else i + 1)
+        expected = plain(queries[i], keys[:visible], values[:visible])
         torch.testing.assert_close(actual[i].double(), expected, rtol=0, atol=1e-6)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from providers.decoding.attention import attend_prompt
+from providers.decoding.attention import attend_prompt, prompt_visibility
 from providers.decoding.blocks import Block, DecoderWeights, LayerNorm, run_blocks
 from providers.decoding.linear import prepare_linear
 
@@ -67,6 +67,7 @@ def test_blocks_are_transformer_layers(norm, activation):
         token_table=torch.zeros(2, CHANNELS),
         position_table=torch.zeros(2, CHANNELS),
     )
+    is_visible = prompt_visibility(11, 11, 0, CPU)
     with torch.inference_mode():
-        actual = run_blocks(weights, x, lambda layer, q, k, v: attend_prompt(q, k, v))
+        actual = run_blocks(weights, x, lambda layer, q, k, v: attend_prompt(q, k, v, is_visible))
     torch.testing.assert_close(actual, expected[0].detach(), rtol=0, atol=2e-5)

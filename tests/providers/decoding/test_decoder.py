@@ -7,9 +7,10 @@ import dataclasses
 import pytest
 import torch
 
-from providers.decoding.attention import RowAttention, attend_prompt
+from providers.decoding.attention import RowAttention, attend_prompt, prompt_visibility
 from providers.decoding.blocks import run_blocks
 from providers.decoding.linear import can_pack
+from providers.decoding.sampler import SamplingRule
 from providers.decoding.step_graph import StepGraphs
 from providers.errors import DeviceOutOfMemory
 from providers.interface import Progress
@@ -28,13 +29,13 @@ def path(request):
 
 @pytest.fixture
 def prompts(weights, make_prompt):
-    """Utterances of different lengths, seeds and parameters."""
+    """Utterances of different lengths, seeds and parameters; two of them bidirectional, one to its end."""
     return [
         make_prompt(weights, 9, seed=3),
-        make_prompt(weights, 40, seed=4, temperature=0.7, top_k=10, repetition_penalty=5.0),
+        make_prompt(weights, 40, seed=4, bidirectional=25, temperature=0.7, top_k=10, repetition_penalty=5.0),
         make_prompt(weights, 33, seed=3, top_p=0.8, max_tokens=11),
         make_prompt(weights, 2, seed=5, temperature=0.0, repetition_penalty=10.0, max_tokens=50),
-        make_prompt(weights, 70, seed=6, index=2),
+        make_prompt(weights, 70, seed=6, index=2, bidirectional=70),
         make_prompt(weights, 31, seed=7, max_tokens=1),
     ]
 
@@ -57,15 +58,21 @@ def assert_same(actual, expected, exact):
     torch.testing.assert_close(actual[1], expected[1], rtol=0, atol=0 if exact else 1e-5)
 
 
+def full_pass(weights, inputs, bidirectional):
+    """Latents [T, C] of all inputs [T, C] at once."""
+    is_visible = prompt_visibility(len(inputs), len(inputs), bidirectional, CPU)
+    with torch.inference_mode():
+        hidden = run_blocks(weights, inputs, lambda layer, q, k, v: attend_prompt(q, k, v, is_visible))
+        return weights.latents(hidden)
+
+
 def test_prefill_and_decode_equal_one_full_pass(make_decoder, prompts, path):
     for prompt in prompts:
         codes, latents = alone(make_decoder, prompt, path)
         weights = prompt.weights
         drawn = torch.tensor(codes[:-1], dtype=torch.long)
         inputs = torch.cat((prompt.embeddings, weights.embed(drawn, 1 + torch.arange(len(drawn)))))
-        with torch.inference_mode():
-            hidden = run_blocks(weights, inputs, lambda layer, q, k, v: attend_prompt(q, k, v))
-            expected = weights.latents(hidden)[len(prompt.embeddings) - 1 :]
+        expected = full_pass(weights, inputs, prompt.bidirectional)[len(prompt.embeddings) - 1 :]
         torch.testing.assert_close(latents, expected, rtol=0, atol=1e-5)
 
 
@@ -185,6 +192,35 @@ def test_the_stop_token_ends_an_utterance_and_counts(make_decoder, make_weights,
     assert len(ended) > 3
 
 
+def test_a_stop_token_without_sound_does_not_count(make_decoder, make_weights, make_prompt, spec, path):
+    weights = make_weights(seed=0, stop_bias=2.0)
+    silent = dataclasses.replace(spec, counts_stop=False)
+    ended = set()
+    for seed in range(10):
+        prompt = make_prompt(weights, seed=seed, max_tokens=8)
+        decoder = make_decoder(spec=silent, **PATHS[path])
+        decoder.prefill({0: prompt})
+        progress = decoder.decode([0], 100)[0]
+        counted, latents = alone(make_decoder, prompt, path)
+        codes = [code for code in counted if code != spec.stop_token]
+        assert decoder.codes(0) == codes
+        assert progress == Progress(len(codes), "length" if len(codes) == 8 else "stop")
+        torch.testing.assert_close(decoder.latents(0, 0, len(codes)), latents[: len(codes)])
+        ended.add(progress.finished)
+    assert ended == {"stop", "length"}
+
+
+def test_the_stop_token_waits_for_the_least_tokens(make_decoder, make_weights, make_prompt, spec, path):
+    """It is all but certain to be drawn as soon as it can be; utterances count for themselves."""
+    weights = make_weights(seed=0, stop_bias=100.0)
+    late = dataclasses.replace(spec, rule=SamplingRule(min_tokens=7), counts_stop=False)
+    decoder = make_decoder(spec=late, **PATHS[path])
+    decoder.prefill({0: make_prompt(weights, 9)})
+    decoder.decode([0], 3)
+    decoder.prefill({1: make_prompt(weights, 12), 2: make_prompt(weights, 5, temperature=0.0)})
+    assert set(decoder.decode(range(3), 50).values()) == {Progress(7, "stop")}
+
+
 def test_the_models_own_limit_holds(make_decoder, make_weights, make_prompt, spec, path):
     weights = make_weights(seed=0, stop_bias=-100.0)
     prompt = make_prompt(weights, spec.max_prompt, top_k=5, max_tokens=10_000, seed=1)
@@ -280,6 +316,14 @@ def test_a_prompt_of_the_wrong_length_is_refused(make_decoder, weights, make_pro
     prompt = dataclasses.replace(make_prompt(weights, spec.max_prompt - 7), prefix=prefix)
     with pytest.raises(ValueError, match=f"found a prompt of {spec.max_prompt + 1} inputs"):
         decoder.prefill({0: prompt})
+
+
+@pytest.mark.parametrize("bidirectional", [-1, 10])
+def test_more_bidirectional_inputs_than_there_are_are_refused(
+    make_decoder, weights, make_prompt, bidirectional
+):
+    with pytest.raises(ValueError, match=f"found {bidirectional} bidirectional inputs; expected 0 to 9"):
+        make_decoder().prefill({0: make_prompt(weights, 9, bidirectional=bidirectional)})
 
 
 def test_running_out_of_memory_in_prefill_leaves_the_others_as_they_were(make_decoder, weights, make_prompt):

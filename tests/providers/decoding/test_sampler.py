@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.decoding.sampler import (
+    PLAIN_RULE,
     SamplingRows,
+    SamplingRule,
     filter_probabilities,
     penalise,
     random_key,
@@ -16,6 +18,7 @@ from providers.decoding.sampler import (
 )
 
 VOCABULARY = 200
+STOP = VOCABULARY - 1
 
 
 def rows(count, *, temperature=1.0, top_k=0, top_p=1.0, penalty=1.0, seeds=None):
@@ -40,6 +43,29 @@ def test_golden_filter_probabilities(golden, check_golden):
     penalty, temperature, top_k, top_p = torch.from_numpy(golden["filter_params_rp_T_k_p"]).T
     probabilities = filter_probabilities(penalise(logits, seen, penalty), temperature, top_k.long(), top_p)
     check_golden("filter_probs", probabilities, golden["filter_probs"], 1e-6)
+
+
+def test_golden_gpt_sovits_probabilities(gpt_sovits_golden, gpt_sovits_golden_meta, check_golden):
+    """Of the first 14 steps; what the prompt and the steps before had counts as seen."""
+    prompt = gpt_sovits_golden["v2_prompt_semantic"].tolist()
+    drawn = gpt_sovits_golden["v2_t2s_rp1.35_text0"].tolist()
+    logits = torch.from_numpy(gpt_sovits_golden["v2_t2s_step_logits_rp1.35_text0"][:14])
+    logits = logits.nan_to_num(-torch.inf)  # the stop token, in steps that have none
+    seen = torch.zeros_like(logits, dtype=torch.bool)
+    for step in range(14):
+        seen[step, prompt + drawn[:step]] = True
+    for i, combination in enumerate(gpt_sovits_golden_meta["sampler_combos"]):
+        params = rows(
+            14,
+            temperature=combination["temperature"],
+            top_k=combination["top_k"],
+            top_p=combination["top_p"],
+            penalty=combination["repetition_penalty"],
+        )
+        penalised = penalise(logits, seen, params.repetition_penalty)
+        probabilities = filter_probabilities(penalised, *params[:3], "top_p_first")
+        name = f"v2_sampler_probs_combo{i}"
+        check_golden(name, probabilities, gpt_sovits_golden[name], 1e-6)
 
 
 def test_penalty_makes_seen_tokens_less_likely_and_others_not():
@@ -79,6 +105,45 @@ def test_top_p_keeps_the_least_set_of_that_mass(top_p, seed):
     assert kept.sum() == 1 or full[kept].sum() - full[kept].min() <= top_p + 1e-6
 
 
+@given(top_p=st.floats(0.01, 1.0), temperature=st.floats(0.05, 10), seed=st.integers(0, 50))
+@settings(max_examples=60, deadline=None)
+def test_top_p_first_keeps_the_greatest_set_within_that_mass(top_p, temperature, seed):
+    """Whatever the temperature: the mass is that of the model's own probabilities."""
+    logits = random_logits(1, seed=seed)
+    full = logits.double().softmax(-1)[0]
+    probabilities = filter_probabilities(
+        logits, torch.tensor([temperature]), torch.tensor([0]), torch.tensor([top_p]), "top_p_first"
+    )[0]
+    ranked = full.argsort(descending=True)
+    within = int((full[ranked].cumsum(0) <= top_p).sum())
+    kept = ranked[: max(within, 1)]
+    expected = torch.zeros(VOCABULARY, dtype=torch.double)
+    expected[kept] = (logits[0, kept].double() / temperature).softmax(-1)
+    margin = (full[ranked].cumsum(0) - top_p).abs().min()
+    if margin > 1e-6:  # rounding decides about a token on the border
+        torch.testing.assert_close(probabilities.double(), expected, rtol=0, atol=1e-5)
+
+
+def test_top_p_of_one_keeps_every_token_in_either_order():
+    """Also where rounding makes the sum of the probabilities exceed one."""
+    logits = torch.randn(200, 1025, generator=torch.Generator().manual_seed(0)) * 4
+    one = torch.ones(200)
+    assert (logits.softmax(-1).sort(descending=True)[0].cumsum(-1)[:, -1] > 1).any()
+    for filters in ("top_k_first", "top_p_first"):
+        probabilities = filter_probabilities(logits, one, torch.zeros(200).long(), one, filters)
+        torch.testing.assert_close(probabilities, logits.softmax(-1))
+
+
+def test_top_k_counts_what_top_p_has_left():
+    logits = torch.tensor([[0.0, 3.0, 2.5, 2.0, 1.5]])
+    one = torch.ones(1)
+    for top_k, kept in ((1, 1), (2, 2), (3, 2), (0, 2)):  # the first two have 74 % of the mass
+        probabilities = filter_probabilities(
+            logits, one, torch.tensor([top_k]), torch.tensor([0.8]), "top_p_first"
+        )
+        assert (probabilities[0] > 0).nonzero()[:, 0].tolist() == [1, 2][:kept]
+
+
 @given(
     temperature=st.floats(0.05, 10),
     top_k=st.integers(0, 250),
@@ -101,8 +166,45 @@ def test_temperature_zero_takes_the_likeliest_after_the_penalty():
     seen.scatter_(1, logits.argmax(-1, keepdim=True), True)
     params = rows(30, temperature=0.0, top_k=1, penalty=10.0)
     expected = penalise(logits, seen, params.repetition_penalty).argmax(-1)
-    assert torch.equal(sample(logits, seen, params, torch.arange(30)), expected)
+    assert torch.equal(sample(logits, seen, params, torch.arange(30), PLAIN_RULE, STOP), expected)
     assert not torch.equal(expected, logits.argmax(-1))
+
+
+def test_the_stop_token_is_impossible_before_the_least_tokens():
+    """And drawn from then on, where it is all but certain; each row counts its own steps."""
+    logits = random_logits(30)
+    logits[:, STOP] = 50.0
+    seen = torch.zeros_like(logits, dtype=torch.bool)
+    rule = SamplingRule(min_tokens=11)
+    for temperature in (0.0, 1.0):
+        drawn = sample(logits, seen, rows(30, temperature=temperature), torch.arange(30), rule, STOP)
+        assert (drawn == STOP).tolist() == [False] * 11 + [True] * 19
+    assert (logits[:, STOP] == 50.0).all()
+
+
+def test_a_stop_token_that_is_likeliest_is_taken_whatever_was_drawn():
+    logits = torch.zeros(2000, VOCABULARY)
+    logits[:, STOP] = 0.1  # likeliest, and drawn about once in 181
+    logits[1000:, 0] = 0.2
+    seen = torch.zeros_like(logits, dtype=torch.bool)
+    params, steps = rows(2000), torch.arange(2000)
+    plain = sample(logits, seen, params, steps, PLAIN_RULE, STOP)
+    assert 0 < (plain[:1000] == STOP).sum() < 30
+    stopping = sample(logits, seen, params, steps, SamplingRule(stops_if_likeliest=True), STOP)
+    assert (stopping[:1000] == STOP).all()
+    assert stopping[1000:].equal(plain[1000:])
+
+
+def test_likeliest_means_after_the_penalty():
+    logits = torch.zeros(50, VOCABULARY)
+    logits[:, 3], logits[:, STOP] = 1.0, 0.9
+    seen = torch.zeros_like(logits, dtype=torch.bool)
+    seen[25:, 3] = True
+    params = rows(50, penalty=1.35)
+    rule = SamplingRule(stops_if_likeliest=True)
+    stopped = sample(logits, seen, params, torch.arange(50), rule, STOP) == STOP
+    assert stopped[25:].all()
+    assert not stopped[:25].all()
 
 
 def test_each_row_has_its_own_parameters():
@@ -117,7 +219,9 @@ def test_each_row_has_its_own_parameters():
     seen = torch.zeros_like(logits, dtype=torch.bool)
     likeliest = logits[0].argmax()
     seen[3, likeliest] = True
-    draws = torch.stack([sample(logits, seen, params, torch.full((4,), step)) for step in range(50)])
+    draws = torch.stack(
+        [sample(logits, seen, params, torch.full((4,), step), PLAIN_RULE, STOP) for step in range(50)]
+    )
     assert (draws[:, :3] == likeliest).all()
     assert (draws[:, 3] != likeliest).any()
 
@@ -135,7 +239,7 @@ def test_draws_follow_the_probabilities():
         ("utterances", torch.tensor([random_key(5, i) for i in range(count)]), torch.zeros(count).long()),
     ):
         many = SamplingRows(*(field.expand(count) for field in params[:4]), key=keys)
-        drawn = sample(logits, torch.zeros(count, 24, dtype=torch.bool), many, steps)
+        drawn = sample(logits, torch.zeros(count, 24, dtype=torch.bool), many, steps, PLAIN_RULE, 23)
         observed = drawn.bincount(minlength=24).double()
         possible = expected > 0
         assert observed[~possible].sum() == 0
