@@ -36,6 +36,10 @@ class Inert:
     of: Name
 
 
+class Attributes(dict[Any, Any]):
+    """A known config object as its attributes by name."""
+
+
 class PickleDamaged(ValueError):
     """The bytes are not a pickle, or one that no checkpoint writer makes."""
 
@@ -252,7 +256,10 @@ class _Machine:
         self._stack.append(self._build(constructor, arguments))
 
     def on_build(self, _: Any) -> None:
-        self.pop()  # the state of an object; no object here has any
+        state = self.pop()
+        # No other object here has any state.
+        if isinstance(self._stack[-1], Attributes) and isinstance(state, dict):
+            self._stack[-1].update(state)
 
     def on_persid(self, argument: Any) -> None:
         self._stack.append(self._load_persistent(argument))

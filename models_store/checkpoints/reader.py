@@ -21,10 +21,10 @@ import io
 import os
 import struct
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from models_store.checkpoints.pickled import Inert, Name, PickleDamaged, Unpickled, read_pickle
+from models_store.checkpoints.pickled import Attributes, Inert, Name, PickleDamaged, Unpickled, read_pickle
 from models_store.checkpoints.stored_tensor import ELEMENT_TYPES, Extent, Storage, StoredTensor
 
 MAX_PICKLE_BYTES = 64 << 20
@@ -40,6 +40,7 @@ class Checkpoint(NamedTuple):
     value: Any  # dicts, lists, tuples, numbers, text, StoredTensor, Inert
     extents: Mapping[str, Extent]  # storage key → where it lies
     foreign_names: tuple[str, ...]  # of code that no checkpoint of a known family needs
+    header: str = ""  # the two digits that stood in the place of the zip's first two bytes
 
 
 class CheckpointDamaged(ValueError):
@@ -51,17 +52,31 @@ class CheckpointDamaged(ValueError):
         self.foreign_names = foreign_names
 
 
-def read_checkpoint(descriptor: int) -> Checkpoint:
-    """Read the structure of the checkpoint in an open file. Raises CheckpointDamaged."""
+def read_checkpoint(descriptor: int, headers: Collection[str] = ()) -> Checkpoint:
+    """Read the structure of the checkpoint in an open file. Raises CheckpointDamaged.
+
+    `headers`: two digits each that the family's training writes over the first two bytes of the zip form.
+    """
     size = os.fstat(descriptor).st_size
     if not size:
         raise CheckpointDamaged("an empty file")
-    magic = os.pread(descriptor, 8, 0)
-    form = _read_zip_form if magic.startswith(ZIP_MAGIC) else _read_old_form
+    header = _header(os.pread(descriptor, 4, 0))
+    if header and header not in headers:
+        raise CheckpointDamaged(f"a zip archive behind the two digits {header}")
+    is_zip = header is not None
     try:
-        return form(descriptor, size)
+        checkpoint = _read_zip_form(descriptor, size) if is_zip else _read_old_form(descriptor, size)
     except PickleDamaged as damage:
         raise CheckpointDamaged(str(damage), _foreign(damage.names)) from damage
+    return checkpoint._replace(header=header or "")
+
+
+def _header(magic: bytes) -> str | None:
+    """The digits written over a zip's magic, "" where it is whole, None for a file that is no zip."""
+    if magic == ZIP_MAGIC:
+        return ""
+    written_over = magic[2:] == ZIP_MAGIC[2:] and magic[:2].isdigit()
+    return magic[:2].decode("ascii") if written_over else None
 
 
 def _read_zip_form(descriptor: int, size: int) -> Checkpoint:
@@ -111,13 +126,18 @@ def _member_extent(descriptor: int, member: zipfile.ZipInfo, size: int) -> Exten
         raise CheckpointDamaged("compressed or encrypted members, which no checkpoint writer makes")
     inside = 0 <= member.header_offset < size
     header = os.pread(descriptor, 30, member.header_offset) if inside else b""
-    if len(header) < 30 or not header.startswith(ZIP_MAGIC):
+    if len(header) < 30 or not _is_member_magic(header[:4], member.header_offset):
         raise CheckpointDamaged("a zip archive whose directory points outside it")
     name_bytes, extra_bytes = struct.unpack_from("<HH", header, 26)
     extent = Extent(member.header_offset + 30 + name_bytes + extra_bytes, member.file_size)
     if extent.start + extent.size > size:
         raise CheckpointDamaged("a truncated zip archive")
     return extent
+
+
+def _is_member_magic(magic: bytes, offset: int) -> bool:
+    """The first member's may have been written over; whether it may was decided by then."""
+    return magic == ZIP_MAGIC or (offset == 0 and _header(magic) is not None)
 
 
 def _read_old_form(descriptor: int, size: int) -> Checkpoint:
@@ -219,6 +239,10 @@ def _inert(name: Name, _: Sequence[Any]) -> Inert:
     return Inert(name)
 
 
+def _attributes(_: Name, __: Sequence[Any]) -> Attributes:
+    return Attributes()  # its state follows
+
+
 _Call: TypeAlias = Callable[[Name, Sequence[Any]], Any]
 _CALLS: Mapping[str, _Call] = {
     "torch._utils._rebuild_tensor_v2": _tensor,
@@ -238,6 +262,11 @@ _CALLS: Mapping[str, _Call] = {
     "TTS.tts.models.xtts.XttsArgs": _inert,
     "TTS.tts.models.xtts.XttsAudioConfig": _inert,
     "TTS.config.shared_configs.BaseDatasetConfig": _inert,
+    # GPT-SoVITS's config in sovits.pth; in pretrained gpt.ckpt, paths of the machine that trained it.
+    "utils.HParams": _attributes,
+    **{
+        f"pathlib.{kind}": _inert for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    },
     # What trainers keep beside the weights: optimizers, losses as numpy scalars, devices, types.
     "TTS.utils.radam.RAdam": _inert,
     "torch.optim.radam.RAdam": _inert,

@@ -1,20 +1,14 @@
-"""Whether the parts of an XTTS submission tell one story: config.json, the sizes, every tensor's shape."""
+"""Whether the parts of an XTTS submission tell one story: config.json and the sizes."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
 from math import prod
 from typing import NamedTuple
 
 from models_store.checkpoints.architecture import XttsArchitecture
-from models_store.checkpoints.xtts_config import CONFIG_FILE, Findings, PublishedConfig
-from models_store.checkpoints.xtts_tensors import WEIGHTS_FILE, Shapes
-from models_store.checkpoints.xtts_weights import shown
-
-MAX_SUGGESTED = 20  # looking for a similar name takes milliseconds
-RESAVE = "Save the checkpoint again from the trained model."
-TEXT_EMBEDDING = "gpt.text_embedding.weight"
+from models_store.checkpoints.findings import Findings
+from models_store.checkpoints.xtts_config import CONFIG_FILE, PublishedConfig
+from models_store.checkpoints.xtts_tensors import MODEL
 
 
 def compare_with_config(architecture: XttsArchitecture, config: PublishedConfig, findings: Findings) -> None:
@@ -35,7 +29,7 @@ def compare_with_config(architecture: XttsArchitecture, config: PublishedConfig,
                 "BadConfig",
                 CONFIG_FILE,
                 f"model_args.{key} = {stated}",
-                f"{size}, as the tensors of {WEIGHTS_FILE} have it",
+                f"{size}, as the tensors of {MODEL.name} have it",
                 "Upload the config.json that this checkpoint was trained with.",
             )
 
@@ -53,7 +47,7 @@ def check_consistency(architecture: XttsArchitecture, config: PublishedConfig, f
     """The sizes against each other."""
     for rule in _rules(architecture):
         if not rule.holds and all(f"model_args.{key}" in config.values for key in rule.stated_by):
-            code, file = ("BadConfig", CONFIG_FILE) if rule.stated_by else ("WrongShape", WEIGHTS_FILE)
+            code, file = ("BadConfig", CONFIG_FILE) if rule.stated_by else ("WrongShape", MODEL.name)
             remedy = "Upload the files of one training run together."
             findings.refuse(code, file, rule.found, rule.expected, remedy)
 
@@ -98,41 +92,3 @@ def _rules(architecture: XttsArchitecture) -> tuple[Rule, ...]:
             f"{embedding_channels}, as the speaker encoder makes",
         ),
     )
-
-
-def compare_shapes(shapes: Shapes, expected: Shapes, reported: set[str], findings: Findings) -> None:
-    """Every tensor that is missing, too many or of another shape; `reported` have had their problem."""
-    missing = [name for name in expected if name not in shapes and name not in reported]
-    unexpected = [name for name in shapes if name not in expected]
-    for name in missing:
-        findings.refuse(
-            "MissingTensor", WEIGHTS_FILE, f"no {name}", f"it, of shape {_shape(expected[name])}", RESAVE
-        )
-    for name, remedy in _suggestions(unexpected, missing):
-        findings.refuse(
-            "UnexpectedTensor",
-            WEIGHTS_FILE,
-            f"{shown(name)} of shape {_shape(shapes[name])}",
-            "only XTTS-v2's tensors",
-            remedy,
-        )
-    for name, shape in expected.items():
-        if name in shapes and shapes[name] != shape and name != TEXT_EMBEDDING:
-            found = f"{name} of shape {_shape(shapes[name])}"
-            findings.refuse("WrongShape", WEIGHTS_FILE, found, f"shape {_shape(shape)}", RESAVE)
-    if shapes.get(TEXT_EMBEDDING, expected[TEXT_EMBEDDING])[1:] != expected[TEXT_EMBEDDING][1:]:
-        found = f"{TEXT_EMBEDDING} of shape {_shape(shapes[TEXT_EMBEDDING])}"
-        expected_rows = f"shape {_shape(expected[TEXT_EMBEDDING])}"
-        findings.refuse("WrongShape", WEIGHTS_FILE, found, expected_rows, RESAVE)
-
-
-def _suggestions(unexpected: list[str], missing: list[str]) -> Iterator[tuple[str, str]]:
-    """For every unexpected tensor what to do: perhaps it is a missing one, misspelled."""
-    for i, name in enumerate(unexpected):
-        searched = missing[:1_000] if i < MAX_SUGGESTED and len(name) < 200 else []
-        near = difflib.get_close_matches(name, searched, n=1, cutoff=0.8)
-        yield name, f"Is it {near[0]}? Then rename it." if near else "Leave it out of the file."
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape)) if shape else "a single value"

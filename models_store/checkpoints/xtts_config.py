@@ -6,18 +6,22 @@ The published implementation fills missing keys with class defaults that differ 
 
 from __future__ import annotations
 
-import difflib
-import encodings.utf_8_sig  # noqa: F401 (a codec is imported when it is first used; the sandbox forbids that)
 import json
-import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import tokenizers
 
-from models_store.errors import Problem
+from models_store.checkpoints.config_values import (
+    Config,
+    Key,
+    Unreadable,
+    parse_object,
+    read_keys,
+    shown_value,
+)
+from models_store.checkpoints.findings import Findings
 
 CONFIG_FILE = "config.json"
 VOCABULARY_FILE = "vocab.json"
@@ -25,24 +29,9 @@ MAX_CONFIG_BYTES = 16 << 20
 MAX_VOCABULARY_BYTES = 64 << 20
 MAX_TEXT_TOKENS = 1 << 20
 SPECIAL_TOKENS = ("[START]", "[STOP]", "[UNK]", "[SPACE]")
-MAX_FOUND_CHARS = 200
 
 # The languages of XTTS-v2, as its tags spell them.
 LANGUAGES = tuple("en es fr de it pt pl tr ru nl cs ar zh-cn hu ko ja hi".split())
-
-# ```json … ``` around the file: the contributor guide's sample was copied with its Markdown.
-FENCED = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
-
-
-class Key(NamedTuple):
-    """One value of config.json that serving needs."""
-
-    path: str
-    kind: type
-    low: float
-    high: float
-    published: Any  # in the published v2 config, for the remedy of a missing key
-
 
 # The highest values are far beyond any released model; they bound what a file can make us compute.
 KEYS = (
@@ -71,7 +60,6 @@ KEYS = (
     Key("max_ref_len", float, 0.34, 3_600.0, 30),
     Key("sound_norm_refs", bool, 0, 1, False),
 )
-KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false"}
 # Published v2 is the only layout served; these say that a file is another.
 VARIANT_KEYS = {
     "model_args.gpt_use_perceiver_resampler": "XTTS v1 conditions without a perceiver",
@@ -79,25 +67,6 @@ VARIANT_KEYS = {
 }
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Findings:
-    """Problems and warnings as they are found."""
-
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
-
-    def refuse(self, code: str, file: str, found: str, expected: str, remedy: str) -> None:
-        self.problems.append(Problem(code, file, _printable(found), expected, remedy))
-
-    def warn(self, code: str, file: str, found: str, expected: str, remedy: str) -> None:
-        self.warnings.append(Problem(code, file, _printable(found), expected, remedy))
-
-
-def _printable(text: str) -> str:
-    """What was found may quote the file: it must not reach a terminal as control characters."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +88,15 @@ class Vocabulary:
     stop_text_token: int
 
 
-class _Unreadable(Exception):
-    """The file as a whole is not what it must be."""
-
-    def __init__(self, found: str, expected: str) -> None:
-        super().__init__(found)
-        self.found = found[:MAX_FOUND_CHARS]
-        self.expected = expected
-
-
 def read_config(data: bytes, findings: Findings) -> PublishedConfig | None:
     """config.json: None where it isn't a JSON object at all, else what of it is sound."""
     try:
-        document = _parse(data, findings)
-    except _Unreadable as error:
+        document = parse_object(data, CONFIG_FILE, MAX_CONFIG_BYTES, findings)
+    except Unreadable as error:
         remedy = "Upload the config.json that training wrote, unchanged."
         findings.refuse("BadConfig", CONFIG_FILE, error.found, error.expected, remedy)
         return None
-    values = {key.path: value for key in KEYS if (value := _read_key(document, key, findings)) is not None}
+    values = read_keys(Config(CONFIG_FILE, "XTTS-v2", document), KEYS, findings)
     for path, meaning in VARIANT_KEYS.items():
         if values.get(path) is False:
             found = f"{path} false: {meaning}"
@@ -145,70 +105,13 @@ def read_config(data: bytes, findings: Findings) -> PublishedConfig | None:
     return PublishedConfig(values, _read_languages(document, findings))
 
 
-def _parse(data: bytes, findings: Findings) -> dict[str, Any]:
-    expected = "the JSON object that came with the model"
-    if len(data) > MAX_CONFIG_BYTES:
-        raise _Unreadable(f"more than {MAX_CONFIG_BYTES} bytes", expected)
-    try:
-        text = data.decode("utf-8-sig")
-        if fenced := FENCED.match(text):
-            text = fenced.group(1)
-            findings.warn(
-                "BadConfig",
-                CONFIG_FILE,
-                "JSON inside a Markdown code fence",
-                "the JSON alone",
-                "It was read all the same; remove the lines with ``` to be safe elsewhere.",
-            )
-        # Python's parser takes the literals Infinity and NaN, which the published file has.
-        document = json.loads(text)
-    except UnicodeDecodeError:
-        raise _Unreadable("bytes that are not UTF-8 text", expected) from None
-    except RecursionError:
-        raise _Unreadable("JSON nested too deeply", expected) from None
-    except ValueError as error:
-        raise _Unreadable(f"text that is not JSON ({error})", expected) from None
-    if not isinstance(document, dict):
-        raise _Unreadable(f"a JSON {_json_type(document)}", expected)
-    return document
-
-
-def _read_key(document: Mapping[str, Any], key: Key, findings: Findings) -> Any:
-    *parents, name = key.path.split(".")
-    scope: Any = document
-    for parent in parents:
-        scope = scope.get(parent) if isinstance(scope, dict) else None
-    if not isinstance(scope, dict) or name not in scope:
-        near = difflib.get_close_matches(name, list(scope)[:500] if isinstance(scope, dict) else [], n=1)
-        hint = f"Did you mean {key.path} by {near[0]!r}? " if near else ""
-        findings.refuse(
-            "BadConfig",
-            CONFIG_FILE,
-            f"no {key.path}",
-            KIND_NAMES[key.kind],
-            f"{hint}Add the value the model was trained with ({json.dumps(key.published)} in XTTS-v2).",
-        )
-        return None
-    value = scope[name]
-    if not _is_kind(value, key.kind) or not key.low <= value <= key.high:
-        findings.refuse(
-            "BadConfig",
-            CONFIG_FILE,
-            f"{key.path} = {_shown(value)}",
-            f"{KIND_NAMES[key.kind]}{_range(key)}",
-            f"Set it to the value the model was trained with ({json.dumps(key.published)} in XTTS-v2).",
-        )
-        return None
-    return value
-
-
 def _read_languages(document: Mapping[str, Any], findings: Findings) -> tuple[str, ...]:
     listed = document.get("languages")
     if not isinstance(listed, list) or not listed or not all(isinstance(item, str) for item in listed):
         findings.refuse(
             "BadConfig",
             CONFIG_FILE,
-            f"languages = {_shown(listed)}",
+            f"languages = {shown_value(listed)}",
             "a list of language tags",
             f"List the languages the model speaks, for example {json.dumps(LANGUAGES[:3])}.",
         )
@@ -218,7 +121,7 @@ def _read_languages(document: Mapping[str, Any], findings: Findings) -> tuple[st
         findings.warn(
             "BadConfig",
             CONFIG_FILE,
-            f"languages {', '.join(_shown(tag) for tag in unknown[:10])}",
+            f"languages {', '.join(shown_value(tag) for tag in unknown[:10])}",
             f"some of {' '.join(LANGUAGES)}",
             "There is no text front end for them; the others are served.",
         )
@@ -238,7 +141,7 @@ def read_vocabulary(data: bytes, languages: tuple[str, ...], findings: Findings)
     """vocab.json: a file of Hugging Face's tokenizers with XTTS's special tokens."""
     try:
         ids = _parse_vocabulary(data)
-    except _Unreadable as error:
+    except Unreadable as error:
         remedy = "Upload the vocab.json that the model was trained with, unchanged."
         findings.refuse("BadVocabulary", VOCABULARY_FILE, error.found, error.expected, remedy)
         return None
@@ -257,39 +160,17 @@ def _parse_vocabulary(data: bytes) -> Mapping[str, int]:
     """Token → id."""
     expected = "a tokenizers JSON file with a BPE model"
     if len(data) > MAX_VOCABULARY_BYTES:
-        raise _Unreadable(f"more than {MAX_VOCABULARY_BYTES} bytes", "a tokenizer of a few thousand tokens")
+        raise Unreadable(f"more than {MAX_VOCABULARY_BYTES} bytes", "a tokenizer of a few thousand tokens")
     try:
         ids = tokenizers.Tokenizer.from_str(data.decode("utf-8")).get_vocab(with_added_tokens=True)
     except UnicodeDecodeError:
-        raise _Unreadable("bytes that are not UTF-8 text", expected) from None
+        raise Unreadable("bytes that are not UTF-8 text", expected) from None
     except MemoryError:
         raise
     except BaseException as error:  # a plain Exception, or a panic of the library's Rust
-        raise _Unreadable(f"not a tokenizers file ({error})", expected) from None
+        raise Unreadable(f"not a tokenizers file ({error})", expected) from None
     if missing := [token for token in SPECIAL_TOKENS if token not in ids]:
-        raise _Unreadable(f"no token {' '.join(missing)}", "XTTS's special tokens")
+        raise Unreadable(f"no token {' '.join(missing)}", "XTTS's special tokens")
     if max(ids.values()) >= MAX_TEXT_TOKENS:
-        raise _Unreadable(f"a token with id {max(ids.values())}", f"ids below {MAX_TEXT_TOKENS}")
+        raise Unreadable(f"a token with id {max(ids.values())}", f"ids below {MAX_TEXT_TOKENS}")
     return ids
-
-
-def _is_kind(value: Any, kind: type) -> bool:
-    if kind is float and type(value) is float:
-        return math.isfinite(value)
-    return type(value) is kind or (kind is float and type(value) is int)
-
-
-def _range(key: Key) -> str:
-    return "" if key.kind is bool else f" from {key.low:g} to {key.high:g}"
-
-
-def _shown(value: Any) -> str:
-    """For a message: short, and safe to print."""
-    if isinstance(value, dict | list):
-        return f"a JSON {_json_type(value)} of {len(value)}"
-    return ascii(value)[:60] if not isinstance(value, int) or abs(value) < 10**20 else "a huge number"
-
-
-def _json_type(value: Any) -> str:
-    names = {dict: "object", list: "list", str: "string", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from models_store.checkpoints.xtts_config import KEYS, LANGUAGES, Findings, read_config, read_vocabulary
+from models_store.checkpoints.findings import Findings
+from models_store.checkpoints.xtts_config import KEYS, LANGUAGES, read_config, read_vocabulary
 
 
 def read(config: dict[str, Any] | str) -> tuple[Any, Findings]:

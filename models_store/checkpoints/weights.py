@@ -1,22 +1,20 @@
-"""From the tensors of an XTTS checkpoint, however it was saved, to those inference needs, by published name.
+"""From the tensors of a checkpoint, however it was saved, to those inference needs, by published name.
 
-saved by                    holds
-release                     the published names
-release of v1, v1.1         also gpt.gpt_inference.* and gpt.gpt.wte, aliases of other tensors
-trainer                     xtts.<published name>, dvae.*, torch_mel_spectrogram_*
-older PyTorch               weight norm as weight_g, weight_v instead of parametrizations.*
-older transformers          the causal masks attn.bias, attn.masked_bias
+What differs between families, the prefix and what is dropped, is in their `CheckpointFile`. Weight norm is
+found in the old spelling (weight_g, weight_v) and in the one since PyTorch 2.0 (parametrizations.*), and
+folded.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from models_store.checkpoints.checkpoint_file import CheckpointFile, shown
+from models_store.checkpoints.findings import Findings
 from models_store.checkpoints.safetensors_file import ITEM_SIZES, Entry
 from models_store.checkpoints.stored_tensor import (
     Array,
@@ -28,20 +26,7 @@ from models_store.checkpoints.stored_tensor import (
     to_float32,
     whole,
 )
-from models_store.checkpoints.xtts_config import Findings
-from models_store.checkpoints.xtts_tensors import WEIGHTS_FILE
 
-TRAINER_PREFIX = "xtts."
-# Aliases of other tensors, and what only training uses.
-DROPPED = re.compile(
-    r"""(dvae|torch_mel_spectrogram_style_encoder|torch_mel_spectrogram_dvae)\..*
-      | gpt\.gpt_inference\..*
-      | gpt\.gpt\.wte\.weight
-      | gpt\.text_head\.(weight|bias)
-      | gpt\.gpt\.h\.\d+\.attn\.(masked_)?bias
-      | .*\.num_batches_tracked""",
-    re.VERBOSE,
-)
 Part = Literal["whole", "magnitude", "direction"]
 WEIGHT_NORM_SUFFIXES: dict[str, Part] = {
     ".parametrizations.weight.original0": "magnitude",
@@ -49,7 +34,6 @@ WEIGHT_NORM_SUFFIXES: dict[str, Part] = {
     ".weight_g": "magnitude",
     ".weight_v": "direction",
 }
-MAX_NAME_CHARS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,26 +100,28 @@ class Weights:
     num_dropped: int = 0
 
 
-def collect_weights(state: Mapping[Any, Any], extents: Mapping[str, Extent], findings: Findings) -> Weights:
+def collect_weights(
+    file: CheckpointFile, state: Mapping[Any, Any], extents: Mapping[str, Extent], findings: Findings
+) -> Weights:
     """Give every tensor its published name. What can't be read safely is reported and left out."""
     weights = Weights()
     parts: dict[str, dict[Part, StoredTensor]] = {}
     for key, value in state.items():
-        saved_name = str(key).removeprefix(TRAINER_PREFIX)
-        if DROPPED.fullmatch(saved_name):
+        saved_name = str(key).removeprefix(file.prefix)
+        if file.dropped.fullmatch(saved_name):
             weights.num_dropped += 1
             continue
         name, part = _published(saved_name)
         if found := _unusable(value, extents):
-            _refuse(findings, *found, saved_name)
+            _refuse(file, findings, *found, saved_name)
             weights.unsound.add(name)
         elif part in parts.setdefault(name, {}):
-            _refuse(findings, "UnexpectedTensor", "it under two spellings", "one", saved_name)
+            _refuse(file, findings, "UnexpectedTensor", "it under two spellings", "one", saved_name)
         else:
             parts[name][part] = value
     for name, given in parts.items():
         if name not in weights.unsound:
-            _assemble(name, given, weights, findings)
+            _assemble(file, name, given, weights, findings)
     return weights
 
 
@@ -157,33 +143,37 @@ def _unusable(value: Any, extents: Mapping[str, Extent]) -> tuple[str, str, str]
     return None
 
 
-def _assemble(name: str, given: Mapping[Part, StoredTensor], weights: Weights, findings: Findings) -> None:
+def _assemble(
+    file: CheckpointFile,
+    name: str,
+    given: Mapping[Part, StoredTensor],
+    weights: Weights,
+    findings: Findings,
+) -> None:
     if given.keys() == {"whole"}:
         weights.by_name[name] = Plain(given["whole"])
         return
     weights.unsound.add(name)
     if "whole" in given:
         found = "it both whole and as magnitude and direction"
-        return _refuse(findings, "UnexpectedTensor", found, "one of them", name)
+        return _refuse(file, findings, "UnexpectedTensor", found, "one of them", name)
     for part in ("magnitude", "direction"):
         if part not in given:
             found = f"weight norm without its {part}"
-            return _refuse(findings, "MissingTensor", found, "both parts", name)
+            return _refuse(file, findings, "MissingTensor", found, "both parts", name)
     magnitude, direction = given["magnitude"], given["direction"]
     rows, *others = direction.shape or (0,)
     expected = (rows, *(1 for _ in others))
     if magnitude.shape != expected:
         found = f"a magnitude of shape {magnitude.shape}"
-        return _refuse(findings, "WrongShape", found, f"{expected}, a value per row of its direction", name)
+        return _refuse(
+            file, findings, "WrongShape", found, f"{expected}, a value per row of its direction", name
+        )
     weights.unsound.discard(name)
     weights.by_name[name] = WeightNormed(magnitude, direction)
 
 
-def shown(name: str) -> str:
-    """A tensor's name for a message: short, and safe to print."""
-    return ascii(name[:MAX_NAME_CHARS])[1:-1]
-
-
-def _refuse(findings: Findings, code: str, found: str, expected: str, name: str) -> None:
-    remedy = "Save the checkpoint again from the trained model."
-    findings.refuse(code, WEIGHTS_FILE, f"{shown(name)}: {found}", expected, remedy)
+def _refuse(
+    file: CheckpointFile, findings: Findings, code: str, found: str, expected: str, name: str
+) -> None:
+    findings.refuse(code, file.name, f"{shown(name)}: {found}", expected, file.resave)
