@@ -18,6 +18,8 @@ ModelsStoreError
 ├── NotFound                   the caller acts: HTTP 404
 ├── InUse                      the caller acts: HTTP 409
 ├── BadName                    the caller acts: HTTP 422
+├── MissingBaseModels          the operator acts: HTTP 503; a family needs more than the submission brings
+├── HubError                   the operator acts: HTTP 502; the hub is out of reach, or has other files
 └── StorageError               the operator acts: HTTP 507; the disk is full, read-only or not ours
 """
 
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,12 @@ class UploadTooLarge(SubmissionError):
 
 
 class NotFound(ModelsStoreError):
-    """No submission or voice of that name or id."""
+    """No submission, voice or role of that name or id."""
+
+    COMMANDS: ClassVar = {"voice": "voicecore voice list", "base model": "voicecore base list"}
 
     def __init__(self, kind: str, name: str) -> None:
-        command = "voicecore voice list" if kind == "voice" else "voicecore list"
+        command = self.COMMANDS.get(kind, "voicecore list")
         super().__init__(f"no {kind} is called {name!r}; list them with `{command}`")
         self.kind = kind
         self.name = name
@@ -74,6 +79,24 @@ class InUse(ModelsStoreError):
 
 class BadName(ModelsStoreError):
     """A name is not one: it would be ambiguous with an id, or unsafe in a path or a URL."""
+
+
+class MissingBaseModels(ModelsStoreError):
+    """What a family needs beside its submissions is not in the store."""
+
+    retry_after_s = 60.0  # once someone has fetched it
+
+    def __init__(self, subject: str, roles: Sequence[str]) -> None:
+        names, many = ", ".join(roles), len(roles) > 1
+        super().__init__(
+            f"{subject} needs the base model{'s' * many} {names}; expected {'them' if many else 'it'} in the "
+            f"store. Get {'them' if many else 'it'} with `voicecore base pull {' '.join(roles)}`."
+        )
+        self.roles = tuple(roles)
+
+
+class HubError(ModelsStoreError):
+    """A hub doesn't answer, doesn't have the file, or sends something else than is pinned."""
 
 
 class StorageError(ModelsStoreError):

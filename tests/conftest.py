@@ -9,8 +9,10 @@ vocab.json is an upstream file that the project doesn't ship, so `golden_folder`
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import json
 import shutil
+import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -137,3 +139,18 @@ def gpt_sovits_models(tmp_path_factory: pytest.TempPathFactory, worker_id: str) 
                 archive.extractall(unpacked, filter="data")
             unpacked.rename(models)
     return models
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A `StandInHub` (see stand_in_hub.py): `publish` files, set its `misbehaviour`, look at `seen`."""
+    name = "stand_in_hub"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with sys.modules[name].Serving() as serving:
+        yield serving
