@@ -164,9 +164,13 @@ class Decoder:
         """[stop - start, C] float32 of drawn tokens; valid until the slot is released."""
         return self._state.latents[slot, start:stop]
 
+    def tokens(self, slot: int, start: int, stop: int) -> Tensor:
+        """[stop - start] int64 of drawn tokens, on the device; valid until the slot is released."""
+        return self._state.codes[slot, start:stop]
+
     def codes(self, slot: int) -> list[int]:
         """The tokens drawn so far, with the stop token if it counts."""
-        return self._state.codes[slot, : self._occupants[slot].progress.num_tokens].tolist()
+        return self.tokens(slot, 0, self._occupants[slot].progress.num_tokens).tolist()
 
     def release(self, slots: Sequence[int]) -> None:
         """Free slots, finished or not. Slots that are free already stay so."""

@@ -168,6 +168,16 @@ def test_seed_and_utterance_choose_the_draws(make_decoder, make_weights, make_pr
     assert len({codes(seed=seed, index=index) for seed in (1, 2, 2**62) for index in (0, 1)}) == 6
 
 
+def test_tokens_are_codes_on_the_device(make_decoder, prompts, path):
+    decoder = make_decoder(**PATHS[path])
+    decoder.prefill({1: prompts[0]})
+    count = decoder.decode([1], 9)[1].num_tokens
+    tokens = decoder.tokens(1, 2, count)
+    assert tokens.dtype == torch.int64
+    assert tokens.tolist() == decoder.codes(1)[2:]
+    assert len(tokens) == 7
+
+
 def test_finished_slots_do_not_move(make_decoder, prompts, path):
     decoder = make_decoder(num_slots=6, **PATHS[path])
     decoder.prefill(dict(enumerate(prompts)))
