@@ -3,6 +3,8 @@
 <root>/blobs/<hex digits>            immutable files
 <root>/submissions/, voices/         a catalogue each: manifests by id, names
 <root>/conditionings/<hex digits>/   what a submission derived from voices: a cache
+<root>/base_models/                  what families need beside their submissions (see base_models.py)
+<root>/downloads/                    published submissions being fetched (see pull.py)
 <root>/scratch/                      files being written, each folder locked by its writer
 <root>/lock                          shared: writing; exclusive: deleting, collecting
 """
@@ -33,6 +35,8 @@ class Layout:
         self.root = root
         self.blobs = root / "blobs"
         self.conditionings = root / "conditionings"
+        self.base_models = root / "base_models"
+        self.downloads = root / "downloads"
         self.scratch = root / "scratch"
         self.lock = root / "lock"
         self.submissions = Catalogue[Submission](

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models_store import garbage
+from models_store.base_models import AddedBaseModel, BaseModels, wanted_by
 from models_store.catalogue import OWN_VOICE, check_name
 from models_store.durable import digest_file, flocked, hex_of, publish_file, storage_errors
 from models_store.errors import InUse, NotFound, Problem, StorageError
@@ -65,6 +66,7 @@ class ModelsStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.layout = Layout(root)
+        self.base_models = BaseModels(self.layout.base_models)
         with storage_errors(root):
             self.layout.create_folders()
 
@@ -93,6 +95,7 @@ class ModelsStore:
             submission,
             {role: self.layout.blob(blob) for role, blob in submission.blobs.items()},
             self.recordings(submission.voice),
+            self.base_models.folders(submission),
         )
 
     def conditioning_dir(self, submission_id: str) -> Path:
@@ -148,7 +151,8 @@ class ModelsStore:
                     submission = self.layout.submissions.get(submission.id)
                 replaced_id = self.layout.submissions.set_name(name, submission.id)
             self._collect_what_it_can_now()
-        return Published(submission, checked.report, is_new, replaced_id)
+        report = self.base_models.completed(checked.report)
+        return Published(submission, report, is_new, replaced_id)
 
     def alias(self, name: str, name_or_id: str) -> str | None:
         """Point a name to a submission; returns the id of the other one that it pointed to until now."""
@@ -250,6 +254,21 @@ class ModelsStore:
             self._collect_what_it_can()
         return voice
 
+    # Base models
+
+    def add_base_model(
+        self, path: Path, role: str, progress: ProgressCallback | None = None
+    ) -> AddedBaseModel:
+        """Take in any build of a role: a folder of its published layout, an archive of one, or its only file.
+
+        Raises SubmissionError with every problem, NotFound for an unknown role.
+        """
+        with storage_errors(self.root), self.scratch() as scratch:
+            added = self.base_models.add(path, role, scratch, progress)
+            if added.is_new:
+                self._forget_conditionings(role)
+        return added
+
     # Upkeep
 
     def collect_garbage(self) -> int:
@@ -265,6 +284,12 @@ class ModelsStore:
     def _collect_what_it_can_now(self) -> None:
         with suppress(BlockingIOError), self.layout.deleting(wait=False):
             self._collect_what_it_can()
+
+    def _forget_conditionings(self, role: str) -> None:
+        """Those that were derived with another build of a base model, or without it."""
+        for submission in self.submissions():
+            if any(wanted.name == role for wanted in wanted_by(submission)):
+                shutil.rmtree(self.layout.conditionings / hex_of(submission.id), ignore_errors=True)
 
     def _publish_blobs(self, files: Mapping[Path, Blob]) -> None:
         for path, blob in files.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,12 @@ class SubmissionFiles:
     submission: Submission
     paths: Mapping[str, Path]  # role → file
     recordings: tuple[Path, ...]  # of the submission's own voice
+    base_models: Mapping[str, Path] = field(default_factory=dict)  # role → folder, of those in the store
+
+    @property
+    def identity(self) -> str:
+        """Equal for what reads a text alike: the submission, and the base models that it is read with."""
+        return " ".join([self.submission.id, *(f"{role}={path}" for role, path in self.base_models.items())])
 
 
 def voice_to_manifest(voice: Voice) -> dict[str, Any]:

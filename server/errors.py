@@ -8,7 +8,16 @@ ServerError
 
 from __future__ import annotations
 
-from models_store.errors import BadName, InUse, NotFound, StorageError, SubmissionError, UploadTooLarge
+from models_store.errors import (
+    BadName,
+    HubError,
+    InUse,
+    MissingBaseModels,
+    NotFound,
+    StorageError,
+    SubmissionError,
+    UploadTooLarge,
+)
 from providers.errors import DeviceOutOfMemory, EngineError, SynthesisError
 
 
@@ -41,6 +50,8 @@ STATUS: dict[type[Exception], int] = {
     NotFound: 404,
     InUse: 409,
     BadName: 422,
+    MissingBaseModels: 503,
+    HubError: 502,
     StorageError: 507,
     SynthesisError: 422,
     Overloaded: 429,

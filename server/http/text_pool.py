@@ -71,7 +71,7 @@ class TextPool:
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
 
     async def read(self, files: SubmissionFiles, text: str, language: str | None) -> ReadText:
-        key = (files.submission.id, text, language)
+        key = (files.identity, text, language)
         if (cached := self._cache.get(key)) is not None:
             self._metrics.prompt_cache_hits.inc()
             return cached
@@ -185,11 +185,11 @@ def _read(files: SubmissionFiles, text: str, language: str | None) -> ReadText |
 
 
 class _Key:
-    """SubmissionFiles by their submission's id: their mappings have no hash."""
+    """SubmissionFiles by their identity: their mappings have no hash."""
 
     def __init__(self, files: SubmissionFiles) -> None:
         self.files = files
-        self._id = files.submission.id
+        self._id = files.identity
 
     def __hash__(self) -> int:
         return hash(self._id)

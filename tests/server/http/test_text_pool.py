@@ -32,6 +32,7 @@ def files(tmp_path_factory, golden_folder):
 class Poison:
     """Kills the process that is handed it."""
 
+    identity = "poison"
     submission = SimpleNamespace(id="poison")
 
     def __reduce__(self):

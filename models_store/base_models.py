@@ -1,0 +1,184 @@
+"""The base models in the store: which build of each role is there, how one comes in, and what is missing.
+
+<root>/base_models/<role>/current         the name of the folder that counts
+<root>/base_models/<role>/<digits>/       a build: the role's files, and manifest.json
+
+A build's folder is never changed. One that was replaced stays until the next is, for those who hold its path.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from models_store.base_intake import read_build
+from models_store.base_roles import ROLES, Role, need
+from models_store.durable import flocked, hex_of, publish_file, sync, write_atomically
+from models_store.errors import MissingBaseModels, NotFound, Problem, StorageError
+from models_store.report import ProgressCallback, Report
+from models_store.submission import Blob, Submission, manifest_digest
+
+CURRENT = "current"
+MANIFEST = "manifest.json"
+FOLDER_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """A build of a role, in the store."""
+
+    role: str
+    folder: Path
+    files: Mapping[str, Blob]  # as they were given, by their names there
+    is_pinned: bool  # every file whose digest is pinned has that digest
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(blob.size_bytes for blob in self.files.values())
+
+
+class AddedBaseModel(NamedTuple):
+    base_model: BaseModel
+    unpinned: tuple[str, ...]  # files that aren't the pinned ones, with their digests
+    is_new: bool  # False: this build had been there before
+    replaced: bool  # there was another build until now
+
+
+class Missing(NamedTuple):
+    role: str
+    consequence: str
+    is_optional: bool
+
+
+class BaseModels:
+    """The area `root` of the store. Making one writes nothing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    # Reading
+
+    def get(self, role: str) -> BaseModel | None:
+        """The build that counts; None: there is none. Raises StorageError."""
+        try:
+            folder = self.root / role / (self.root / role / CURRENT).read_text()
+            manifest = json.loads((folder / MANIFEST).read_bytes())
+            files = {name: Blob(**blob) for name, blob in manifest["files"].items()}
+            return BaseModel(role, folder, files, manifest["is_pinned"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageError(
+                f"{self.root / role}: found a damaged manifest; expected the base model that was put there. "
+                f"Check the disk, and get it again with `voicecore base pull {role}`."
+            ) from error
+
+    def folders(self, submission: Submission) -> dict[str, Path]:
+        """Role → folder, of all that are here and that a submission of this kind can use."""
+        found = {role.name: self.get(role.name) for role in wanted_by(submission)}
+        return {role: build.folder for role, build in found.items() if build is not None}
+
+    def missing(self, submission: Submission, languages: Iterable[str] | None = None) -> tuple[Missing, ...]:
+        """What is not here and would be wanted for these languages; None: for all the submission's."""
+        return self.missing_for(
+            submission.family, submission.variant, submission.languages if languages is None else languages
+        )
+
+    def missing_for(
+        self, family: str | None, variant: str | None, languages: Iterable[str]
+    ) -> tuple[Missing, ...]:
+        spoken = tuple(languages)
+        return tuple(
+            Missing(role.name, wanted.consequence, wanted.is_optional)
+            for role in ROLES.values()
+            if (wanted := need(role, family, variant, spoken)) and self.get(role.name) is None
+        )
+
+    def require(self, submission: Submission, languages: Iterable[str] = ()) -> None:
+        """Raises MissingBaseModels where these languages can't be spoken; none given: where nothing can."""
+        roles = [row.role for row in self.missing(submission, languages) if not row.is_optional]
+        if roles:
+            raise MissingBaseModels(f"{submission.family} {submission.variant}", roles)
+
+    def completed(self, report: Report) -> Report:
+        """A report on an upload, with a warning for each base model that it wants and that is missing."""
+        missing = self.missing_for(report.family, report.variant, report.languages) if report.ok else ()
+        return replace(report, warnings=(*report.warnings, *map(_warning, missing)))
+
+    # Changing
+
+    def add(
+        self, path: Path, role_name: str, scratch: Path, progress: ProgressCallback | None = None
+    ) -> AddedBaseModel:
+        """Take in any build of a role: a folder of its published layout, an archive of one, or its only file.
+
+        Checkpoints are read in the sandbox and kept as safetensors. `scratch` is an existing folder on the
+        root's file system. Raises SubmissionError with every problem, NotFound for an unknown role.
+        """
+        role = find_role(role_name)
+        before = self.get(role.name)
+        build = read_build(path, role, scratch, progress)
+        manifest = {
+            "role": role.name,
+            "files": {name: asdict(blob) for name, blob in sorted(build.given.items())},
+            "is_pinned": not build.unpinned,
+        }
+        (build.folder / MANIFEST).write_text(json.dumps(manifest, indent=2))
+        current = self._publish(role, build.folder, manifest, scratch)
+        return AddedBaseModel(current, build.unpinned, current != before, before not in (None, current))
+
+    def _publish(self, role: Role, source: Path, manifest: Mapping[str, Any], scratch: Path) -> BaseModel:
+        """Let it count. Interrupted before the last step, the build that counted until now still does."""
+        folder = self.root / role.name / hex_of(manifest_digest(manifest))[:FOLDER_DIGITS]
+        with self._changing(role):
+            before = self.get(role.name)
+            if not folder.exists():
+                for file in source.iterdir():
+                    file.chmod(0o444)
+                    sync(file)
+                publish_file(source, folder)
+            write_atomically(folder.parent / CURRENT, folder.name.encode(), scratch)
+            current = self.get(role.name)
+            assert current is not None
+            kept = {build.folder for build in (before, current) if build}
+            for other in folder.parent.iterdir():
+                if other.is_dir() and other not in kept:
+                    shutil.rmtree(other, ignore_errors=True)
+        return current
+
+    @contextmanager
+    def _changing(self, role: Role) -> Iterator[None]:
+        folder = self.root / role.name
+        folder.mkdir(parents=True, exist_ok=True)
+        with flocked(folder, fcntl.LOCK_EX):
+            yield
+
+
+def wanted_by(submission: Submission) -> Iterator[Role]:
+    """The roles that submissions of this kind use in some of its languages."""
+    for role in ROLES.values():
+        if need(role, submission.family, submission.variant, submission.languages):
+            yield role
+
+
+def _warning(missing: Missing) -> Problem:
+    return Problem(
+        "MissingBaseModel",
+        "",
+        f"no base model {missing.role} in the store: {missing.consequence} without it",
+        ROLES[missing.role].title,
+        f"Get it with `voicecore base pull {missing.role}`.",
+    )
+
+
+def find_role(name: str) -> Role:
+    """Raises NotFound."""
+    if name not in ROLES:
+        raise NotFound("base model", name)
+    return ROLES[name]
