@@ -28,6 +28,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingLength:
+    """How long a reference recording may be. The defaults fit every family that doesn't say otherwise."""
+
+    min_s: float = 1.0
+    # Ten times what any family looks at, and 115 MB in memory at 48 kHz.
+    max_s: float = 600.0
+    best: str = "6 to 30 s"  # for the one who records it again
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far one phase of the intake is."""
 
@@ -78,6 +88,7 @@ class Converted:
     recording: Path  # the submission's own voice: mono float32 wav
     duration_s: float  # of the recording
     transcript: str | None = None  # of the recording, where the family wants one
+    language: str | None = None  # BCP-47, of the transcript
 
 
 @dataclass(frozen=True, slots=True)

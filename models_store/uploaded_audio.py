@@ -25,10 +25,9 @@ import soundfile
 
 from models_store.errors import Problem, SubmissionError
 from models_store.recordings import Samples, wav_bytes
+from models_store.report import RecordingLength
 
-MIN_DURATION_S = 1.0
-# Ten times what any family looks at, and 115 MB in memory at 48 kHz.
-MAX_DURATION_S = 600.0
+LONGEST = RecordingLength()  # nothing beyond it is decoded
 MIN_SAMPLE_RATE_HZ = 8_000
 MAX_SAMPLE_RATE_HZ = 192_000
 MAX_CHANNELS = 32
@@ -49,13 +48,13 @@ class Findings(NamedTuple):
 
 def convert(files: Mapping[str, int], arguments: Mapping[str, Any], progress: object) -> dict[str, Any]:
     """A sandbox task: read descriptor `recording`, check it, write descriptor `wav` unless it's refused."""
-    file = arguments["file"]
+    file, length = arguments["file"], RecordingLength(**arguments["length"])
     try:
         with open(files["recording"], "rb", closefd=False) as source:
             samples, sample_rate_hz = decode_recording(source, file)
     except SubmissionError as error:
         return _converted(0.0, Findings(error.problems, ()))
-    findings = check_recording(samples, sample_rate_hz, file)
+    findings = check_recording(samples, sample_rate_hz, file, length)
     if not findings.problems:
         with open(files["wav"], "wb", closefd=False) as target:
             target.write(wav_bytes(samples, sample_rate_hz))
@@ -73,7 +72,7 @@ def _converted(duration_s: float, findings: Findings) -> dict[str, Any]:
 def decode_recording(source: io.BufferedReader, file: str) -> tuple[Samples, int]:
     """Samples [n] float32, the mean of all channels at full scale 1, and their sample rate in Hz.
 
-    Reading stops a little beyond `MAX_DURATION_S`; `check_recording` then says so. `file` is the name to
+    Reading stops a little beyond `LONGEST`; `check_recording` then says so. `file` is the name to
     put into problems. Raises SubmissionError (BadReference).
     """
     try:
@@ -83,28 +82,31 @@ def decode_recording(source: io.BufferedReader, file: str) -> tuple[Samples, int
         return _read_with_ffmpeg(source, file)
 
 
-def check_recording(samples: Samples, sample_rate_hz: int, file: str) -> Findings:
+def check_recording(
+    samples: Samples, sample_rate_hz: int, file: str, length: RecordingLength = LONGEST
+) -> Findings:
     """What is wrong with a recording [n] as a voice reference: all of it, not only the first."""
     duration_s = len(samples) / sample_rate_hz
     problems = []
     if not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
         problems.append(_unusual_rate(sample_rate_hz, file))
-    if duration_s < MIN_DURATION_S:
+    if duration_s < length.min_s:
         problems.append(
             _problem(
                 file,
                 f"{duration_s:.2f} s of audio",
-                f"at least {MIN_DURATION_S:g} s",
-                "Record a few sentences; 6 to 30 s work best.",
+                f"at least {length.min_s:g} s",
+                f"Record a few sentences; {length.best} work best.",
             )
         )
-    if duration_s > MAX_DURATION_S:
+    if duration_s > length.max_s:
+        found_s = f"{duration_s:.2f}" if duration_s <= LONGEST.max_s else f"more than {LONGEST.max_s:g}"
         problems.append(
             _problem(
                 file,
-                f"more than {MAX_DURATION_S:g} s of audio",
-                f"at most {MAX_DURATION_S:g} s",
-                "Cut out 6 to 30 s of clear speech.",
+                f"{found_s} s of audio",
+                f"at most {length.max_s:g} s",
+                f"Cut out {length.best} of clear speech.",
             )
         )
     if not np.isfinite(samples).all():
@@ -164,7 +166,7 @@ def _collect(blocks: Iterable[Samples], sample_rate_hz: int) -> Samples:
     for block in blocks:
         mono.append(block.mean(axis=0, dtype=np.float32))
         frames += block.shape[-1]
-        if frames > MAX_DURATION_S * sample_rate_hz:
+        if frames > LONGEST.max_s * sample_rate_hz:
             break
     return np.concatenate(mono) if mono else np.zeros(0, np.float32)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
 
 from models_store.errors import Problem, SubmissionError
+from models_store.report import RecordingLength
 from models_store.sandbox import ResourceLimits, SandboxFailure, run_confined
 
 # Ten minutes of 48 kHz stereo, decoded and again as mono, beside the interpreter and FFmpeg's libraries.
@@ -31,22 +32,26 @@ class ConvertedRecordings:
     warnings: tuple[Problem, ...]
 
 
-def convert_recording(source: Path, target: Path, file: str) -> ConvertedRecording:
+def convert_recording(
+    source: Path, target: Path, file: str, length: RecordingLength | None = None
+) -> ConvertedRecording:
     """Write any common audio file as mono float32 wav at its own sample rate; `target` must not exist.
 
-    `file` is the name to put into problems. Whatever is wrong with the recording is a problem, not an error.
+    `file` is the name to put into problems, `length` what the family takes. Whatever is wrong with the
+    recording is a problem, not an error.
     """
+    length = length or RecordingLength()
     try:
         outcome = run_confined(
             "models_store.uploaded_audio:convert",
             inputs={"recording": source},
             outputs={"wav": target},
-            arguments={"file": file},
+            arguments={"file": file, "length": asdict(length)},
             limits=LIMITS,
         )
     except SandboxFailure as failure:
         found = f"a file whose decoder {failure.found}"
-        remedy = "Export the recording again, best as wav, 6 to 30 s long."
+        remedy = f"Export the recording again, best as wav, {length.best} long."
         return ConvertedRecording(0.0, (Problem("BadReference", file, found, "audio", remedy),), ())
     return msgspec.convert(outcome.result, ConvertedRecording)
 

@@ -15,6 +15,7 @@ import shutil
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ import numpy as np
 import pytest
 
 from benchmarks.random_xtts import vocabulary
+from models_store import families
+from models_store.intake import read_submission
+from models_store.report import Converted
 
 GOLDEN = Path(__file__).parent / "golden" / "xtts"
 GPT_SOVITS_GOLDEN = Path(__file__).parent / "golden" / "gpt_sovits"
@@ -154,3 +158,19 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with sys.modules[name].Serving() as serving:
         yield serving
+
+
+@pytest.fixture(scope="session")
+def convert_gpt_sovits(
+    gpt_sovits_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Converted]:
+    """Variant → its tiny submission as the intake converts it, each once."""
+
+    @cache
+    def convert(variant: str) -> Converted:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(families, "LAYOUTS", (families.XTTS, families.GPT_SOVITS))
+            scratch = tmp_path_factory.mktemp(variant)
+            return read_submission(gpt_sovits_models / variant, scratch).accepted()
+
+    return convert
