@@ -338,6 +338,8 @@ def _submission(converted: Converted, blobs: Mapping[Path, Blob]) -> Submission:
         variant=converted.variant,
         languages=converted.languages,
         blobs={role: blobs[path] for role, path in converted.files.items()},
-        voice=Voice((blobs[converted.recording],), converted.duration_s, transcript=converted.transcript),
+        voice=Voice(
+            (blobs[converted.recording],), converted.duration_s, converted.language, converted.transcript
+        ),
         submitted_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )

@@ -44,7 +44,8 @@ class Submission:
     """One checked, content-addressed model.
 
     Roles of `blobs` for xtts: `weights` (safetensors, published tensor names, weight norm folded,
-    training-only tensors gone), `config` (JSON, normalised by the intake) and `vocabulary` (vocab.json).
+    training-only tensors gone), `config` (JSON, normalised by the intake) and `vocabulary` (vocab.json);
+    for gpt_sovits: `sovits_weights`, `gpt_weights` and `config`, of the same kinds.
     """
 
     family: str
