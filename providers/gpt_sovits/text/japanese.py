@@ -1,15 +1,16 @@
 """Japanese: phones with pitch marks, by pyopenjtalk-plus and the dictionary in its wheel.
 
-Pitch is written between the phones as the model was trained with it (Kurihara et al., 2021, "Prosodic features
-control by symbols as input of sequence-to-sequence acoustic modeling for neural TTS"): `[` where it rises, `]`
-where it falls, `#` between accent phrases, `_` for a pause that Open JTalk puts in. The v1 table has no pitch
-marks and neither has `#`, so those are `UNK`, as in training.
+Pitch is written between the phones as the model was trained with it (after Kurihara et al., 2021, "Prosodic
+features control by symbols as input of sequence-to-sequence acoustic modeling for neural TTS"): `[` where it
+rises, `]` where it falls, `#` between accent phrases, `_` for a pause that Open JTalk puts in. The v1 table
+has no pitch marks and neither has `#`, so those are `UNK`, as in training.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from providers.gpt_sovits.text.phones import Phones
@@ -21,7 +22,9 @@ _WORDS = re.compile(
 )
 # Of a full-context label: the phone; /A: how far the accent is, the mora's place from the front and from the
 # back of its accent phrase; /F: how many morae the phrase has. `xx` stands where there is no phrase.
-_LABEL = re.compile(r"-(?P<phone>\w+)\+.*/A:(?P<accent>[-\w]+)\+(?P<front>\w+)\+(?P<back>\w+)/.*/F:(?P<morae>\w+)_")
+_LABEL = re.compile(
+    r"-(?P<phone>\w+)\+.*/A:(?P<accent>[-\w]+)\+(?P<front>\w+)\+(?P<back>\w+)/.*/F:(?P<morae>\w+)_"
+)
 _NOWHERE = -50  # in place of `xx`: equal to no place, next to none
 _MORA_ENDS = frozenset(("a", "e", "i", "o", "u", "N", "cl"))
 _DEVOICED = str.maketrans("AEIOU", "aeiou")
@@ -82,7 +85,7 @@ def _word_phones(words: str) -> Iterator[str]:
     import pyopenjtalk  # opens a dictionary of 100 MB
 
     labels = [_label(line) for line in pyopenjtalk.make_label(pyopenjtalk.run_frontend(words))]
-    for label, following in zip(labels[1:-1], labels[2:], strict=True):  # the ends are silence
+    for label, following in pairwise(labels[1:]):  # the ends are silence
         if label.phone == "pau":
             yield "_"
             continue

@@ -17,13 +17,14 @@ from providers.gpt_sovits.text.symbols import SymbolTable
 
 _SPACE = "空"
 _PAUSE = "停"
-_LETTER_NAMES = dict(
-    zip(
-        "abcdefghijklmnopqrstuvwxyz",
-        "에이 비 시 디 이 에프 지 에이치 아이 제이 케이 엘 엠 엔 오 피 큐 아르 에스 티 유 브이 더블유 엑스 와이 제트".split(),
-        strict=True,
+_LETTER_NAMES = {
+    letter: name
+    for names in (
+        "a에이 b비 c시 d디 e이 f에프 g지 h에이치 i아이 j제이 k케이 l엘 m엠",
+        "n엔 o오 p피 q큐 r아르 s에스 t티 u유 v브이 w더블유 x엑스 y와이 z제트",
     )
-)
+    for letter, name in ((entry[0], entry[1:]) for entry in names.split())
+}
 _VOWELS = str.maketrans(
     {
         "ㅘ": "ㅗㅏ", "ㅙ": "ㅗㅐ", "ㅚ": "ㅗㅣ", "ㅝ": "ㅜㅓ", "ㅞ": "ㅜㅔ", "ㅟ": "ㅜㅣ", "ㅢ": "ㅡㅣ",
@@ -68,7 +69,9 @@ def _spoken(text: str) -> str:
 def _number(match: re.Match[str]) -> str:
     whole, _, fraction = match[0].replace(",", "").partition(".")
     words = str(num2words(int(whole), lang="ko")).replace(" ", "")
-    return words + ("점" + "".join("영일이삼사오육칠팔구"[int(digit)] for digit in fraction) if fraction else "")
+    return words + (
+        "점" + "".join("영일이삼사오육칠팔구"[int(digit)] for digit in fraction) if fraction else ""
+    )
 
 
 def _letters(syllables: str) -> str:
