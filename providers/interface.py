@@ -33,6 +33,7 @@ class SamplingParams:
     repetition_penalty: float
     max_tokens: int  # per utterance; the model's own limit also holds
     seed: int  # of the whole request; every utterance and step draws from its own counter
+    noise_scale: float = 0.0  # of what families with a noisy vocoder add to their latents, in deviations
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature <= 10.0:
@@ -47,6 +48,8 @@ class SamplingParams:
             raise ValueError(f"max_tokens must be 1 or more, found {self.max_tokens}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be in [0, 2^63), found {self.seed}")
+        if not 0.0 <= self.noise_scale <= 2.0:
+            raise ValueError(f"noise_scale must be in [0, 2], found {self.noise_scale}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,7 @@ class EngineSpec:
     sample_rate_hz: int  # of the samples that vocode returns
     token_rate_hz: float  # speech tokens per second of audio at speed 1
     max_tokens: int  # speech tokens an utterance can have
+    first_chunk_tokens: int = 1  # speech tokens without which a span that isn't the last has no samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,7 @@ class EngineSettings:
     dtype: Literal["float32", "bfloat16"]
     num_slots: int
     use_graphs: bool = True  # capture decode steps as CUDA graphs; no effect on CPU
+    zero_features: bool = False  # where the base model is missing that characters' features come from
 
 
 class Engine(Protocol):

@@ -287,7 +287,8 @@ class Scheduler:
         sizes = self._policy.chunk_tokens
         if running.dry_at - now >= self._policy.lead_s:
             return sizes[-1]
-        return sizes[min(running.num_chunks, len(sizes) - 1)]
+        size = sizes[min(running.num_chunks, len(sizes) - 1)]
+        return size if running.vocoded else max(size, self._engine.spec.first_chunk_tokens)
 
     # Vocode
 

@@ -135,6 +135,7 @@ class FakeEngine:
     seconds_per_step: float = 0.0
     seconds_per_conditioning: float = 0.0
     memory_bytes: float = float("inf")
+    first_chunk_tokens: int = 1
     resident: dict[str, FakeWeights] = field(default_factory=dict)
     slots: dict[int, Slot] = field(default_factory=dict)
     calls: list[tuple[str, object]] = field(default_factory=list)
@@ -148,6 +149,7 @@ class FakeEngine:
             sample_rate_hz=SAMPLE_RATE_HZ,
             token_rate_hz=SAMPLE_RATE_HZ / SAMPLES_PER_TOKEN,
             max_tokens=self.max_tokens,
+            first_chunk_tokens=self.first_chunk_tokens,
         )
 
     def load(self, weights: FakeWeights) -> None:

@@ -118,6 +118,14 @@ def test_an_utterance_is_spoken_whole_in_growing_chunks(bench, speak, fake_famil
     assert [span.stop - span.start for span in spans][:4] == [8, 12, 20, 40]
 
 
+def test_no_first_chunk_is_smaller_than_the_family_needs(bench, speak):
+    bench = bench(first_chunk_tokens=13)
+    bench.submit(speak("a", 100))
+    bench.run()
+    (spans,) = [[span for spans in bench.calls("vocode") for span in spans.values()]]
+    assert [span.stop - span.start for span in spans][:4] == [13, 12, 20, 40]
+
+
 def test_a_stream_well_ahead_of_its_listener_goes_to_the_largest_chunk(bench, speak):
     bench = bench(replace(POLICY, lead_s=0.1))
     bench.submit(speak("a", 400))
