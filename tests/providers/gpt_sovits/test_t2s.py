@@ -18,6 +18,8 @@ from providers.decoding.decoder import Decoder
 from providers.decoding.linear import can_pack
 from providers.decoding.step_graph import EagerSteps, StepGraphs
 from providers.gpt_sovits.limits import MAX_PROMPT_TOKENS, MAX_TOKENS
+from providers.gpt_sovits.sovits import SpeechSpan
+from providers.gpt_sovits.streaming import ONE_SHOT
 from providers.gpt_sovits.t2s import (
     MAX_PHONES,
     TextToSemanticWeights,
@@ -93,11 +95,11 @@ def text_2_features(gpt_sovits_models):
 
 
 @pytest.fixture(scope="module")
-def goldens(gpt_sovits_models, gpt_sovits_golden, gpt_sovits_golden_meta, text_2_features):
+def goldens(golden_model, gpt_sovits_models, gpt_sovits_golden, gpt_sovits_golden_meta, text_2_features):
     def load(variant):
         checkpoint = torch.load(gpt_sovits_models / variant / "gpt.ckpt", weights_only=True)
         tensors = {name.removeprefix("model."): tensor for name, tensor in checkpoint["weight"].items()}
-        architecture = architecture_of(tensors, checkpoint["config"])
+        architecture = golden_model(variant).architecture.text_to_semantic
         meta = gpt_sovits_golden_meta["versions"][variant]
         return Golden(
             tensors,
@@ -110,19 +112,6 @@ def goldens(gpt_sovits_models, gpt_sovits_golden, gpt_sovits_golden_meta, text_2
         )
 
     return {variant: load(variant) for variant in VARIANTS}
-
-
-def architecture_of(tensors, config):
-    return TextToSemanticArchitecture(
-        layers=config["model"]["n_layer"],
-        channels=config["model"]["hidden_dim"],
-        heads=config["model"]["head"],
-        feed_forward_channels=4 * config["model"]["hidden_dim"],
-        phonemes=len(tensors["ar_text_embedding.word_embeddings.weight"]),
-        bert_channels=1024,
-        audio_tokens=config["model"]["vocab_size"],
-        stop_audio_token=config["model"]["EOS"],
-    )
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +221,22 @@ def test_without_a_prompt_the_last_phone_predicts_the_first_token(v2, path):
     assert len(tokens) > 11
 
 
+def test_golden_speech_without_a_prompt(v2, make_sovits, golden_start, gpt_sovits_golden, check_golden):
+    """Published as a wave only: of 51 tokens, for this way of decoding stops one later than the other."""
+    expected = gpt_sovits_golden["v2_full_no_prompt_text_int16"]
+    decoder = make_decoder(v2)
+    sampling = greedy(1.35, max_tokens=GREEDY_TOKENS + 1)
+    decoder.prefill({0: v2.weights.utterance(v2.texts[0], None, (), sampling)})
+    assert decoder.decode([0], 100)[0] == Progress(51, "length")
+    sovits = make_sovits("v2", schedule=ONE_SHOT)
+    (speech,) = sovits.begin([golden_start("v2", 0)])
+    (wave,) = sovits.vocode([SpeechSpan(speech, decoder.tokens(0, 0, 51), is_last=True)])
+    name, one_bit = "v2_full_no_prompt_text_int16", 2.0**-15
+    check_golden(name, wave, expected[: len(wave)] * one_bit, 1.1 * one_bit)
+    assert not expected[len(wave) :].any()
+    assert len(wave) == 51 * 1280
+
+
 def test_the_prompts_tokens_count_as_seen(v2):
     """Where the reference's last token is the likeliest, a strong penalty avoids it although it was never
     drawn."""
@@ -272,20 +277,12 @@ def test_positions_are_sines_and_cosines():
 
 
 def test_the_longest_utterance_has_room(v2):
-    """As many phones, prompt tokens and drawn tokens as the limits say, the last one with a position."""
-    one_layer = dataclasses.replace(
-        v2.weights.decoder,
-        blocks=v2.weights.decoder.blocks[:1],
-        head=lambda latents: torch.zeros(len(latents), 1025),
-    )
-    weights = dataclasses.replace(v2.weights, decoder=one_layer)
-    prompt = weights.utterance(
-        [7] * MAX_PHONES, None, [5] * MAX_PROMPT_TOKENS, greedy(1.0, max_tokens=10_000)
-    )
+    """As many phones and prompt tokens as the limits say, and a position for every token then drawn."""
+    prompt = v2.weights.utterance([7] * MAX_PHONES, None, [5] * MAX_PROMPT_TOKENS, greedy(1.0))
     decoder = make_decoder(v2, num_slots=1)
     decoder.prefill({0: prompt})
-    assert decoder.decode([0], 10_000)[0] == Progress(MAX_TOKENS, "length")
-    assert len(one_layer.position_table) == MAX_PROMPT_TOKENS + MAX_TOKENS
+    assert decoder.decode([0], 3)[0] == Progress(3)
+    assert len(v2.weights.decoder.position_table) == prompt.position + MAX_TOKENS
 
 
 @pytest.mark.parametrize(("phones", "prompt_tokens"), [(MAX_PHONES + 1, 1), (9, MAX_PROMPT_TOKENS + 1)])
