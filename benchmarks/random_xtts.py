@@ -366,11 +366,11 @@ def reference_recording(seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 @contextmanager
-def stand_in_classes() -> Iterator[Mapping[str, type]]:
-    """Empty classes at the published import paths, while the checkpoint is pickled."""
+def stand_in_classes(modules: Mapping[str, str] = CLASSES) -> Iterator[Mapping[str, type]]:
+    """Empty classes at the published import paths, name → module, while the checkpoint is pickled."""
     before = dict(sys.modules)
     classes = {}
-    for name, module in CLASSES.items():
+    for name, module in modules.items():
         parts = module.split(".")
         for depth in range(1, len(parts) + 1):
             sys.modules.setdefault(".".join(parts[:depth]), types.ModuleType(".".join(parts[:depth])))
