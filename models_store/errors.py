@@ -64,7 +64,11 @@ class UploadTooLarge(SubmissionError):
 class NotFound(ModelsStoreError):
     """No submission, voice or role of that name or id."""
 
-    COMMANDS: ClassVar = {"voice": "voicecore voice list", "base model": "voicecore base list"}
+    COMMANDS: ClassVar = {
+        "voice": "voicecore voice list",
+        "base model": "voicecore base list",
+        "published model": "voicecore pull --help",
+    }
 
     def __init__(self, kind: str, name: str) -> None:
         command = self.COMMANDS.get(kind, "voicecore list")

@@ -14,13 +14,13 @@ from typer.core import TyperGroup
 
 from models_store.errors import ModelsStoreError, SubmissionError
 from providers.errors import ProviderError
-from server import voice_commands
-from server.command_options import AsJson, Home, open_store, short
+from server import base_commands, voice_commands
+from server.command_options import AsJson, Home, open_base_models, open_hub, open_store, short
 from server.errors import ServerError
 
 if TYPE_CHECKING:
     from models_store.report import ProgressCallback
-    from models_store.store import ModelsStore
+    from models_store.store import ModelsStore, Published
     from models_store.submission import Submission
 
 Force = Annotated[bool, typer.Option("--force", help="Also while it is loaded or has other names.")]
@@ -67,6 +67,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(base_commands.app, name="base", help="List, fetch and add base models.")
 app.add_typer(voice_commands.app, name="voice", help="Add, list and remove registered voices.")
 
 
@@ -89,7 +90,7 @@ def _serve_with_flags() -> Any:
 
 
 @app.command()
-def check(path: Upload, as_json: AsJson = False) -> None:
+def check(path: Upload, as_json: AsJson = False, home: Home = None) -> None:
     """Tell what is wrong with an upload.
 
     All of it at once; the exit status is 1 if there is anything.
@@ -98,7 +99,7 @@ def check(path: Upload, as_json: AsJson = False) -> None:
     from server import console
 
     with _progress(as_json) as progress:
-        report = check_upload(path, progress)
+        report = open_base_models(home).completed(check_upload(path, progress))
     if as_json:
         console.print_json(report.to_dict())
     else:
@@ -130,15 +131,51 @@ def submit(
             raise
         console.print_json({"ok": False, "problems": [asdict(problem) for problem in error.problems]})
         raise typer.Exit(1) from None
-    submission = published.submission
     if as_json:
-        told = published.report.to_dict() | {"id": submission.id, "name": name}
+        told = published.report.to_dict() | {"id": published.submission.id, "name": name}
         console.print_json(told | {"is_new": published.is_new, "replaced_id": published.replaced_id})
-        return
+    else:
+        _tell_published(published, name)
+
+
+@app.command()
+def pull(
+    model: Annotated[str, typer.Argument(help="A published model: xtts-v2.")],
+    name: Annotated[str | None, typer.Option(help="What to call it; default: as it is published.")] = None,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Having read it; else it is shown and asked about.")
+    ] = False,
+    home: Home = None,
+) -> None:
+    """Fetch a published model and submit it.
+
+    An interrupted fetch goes on where it stopped.
+    """
+    from models_store.catalogue import check_name
+    from models_store.pull import find_published, licence_text, pull_submission
+    from server import console
+
+    chosen = find_published(model)
+    check_name(name or chosen.name)  # before gigabytes are fetched
+    store, hub = open_store(home), open_hub()
+    console.out.print(f"{chosen.title}, {console.human_bytes(chosen.size_bytes)}, from {hub.endpoint}")
+    if not accept_license:
+        console.out.print(licence_text(store, chosen, hub), markup=False)
+    console.out.print(f"Its licence is the {chosen.licence}.", markup=False)
+    if not accept_license:
+        typer.confirm("Do you accept it?", abort=True)
+    with console.progress_bars() as progress:
+        submitted = pull_submission(store, chosen, name or chosen.name, hub, progress)
+    _tell_published(submitted, name or chosen.name)
+
+
+def _tell_published(published: Published, name: str) -> None:
+    from server import console
+
     console.print_report(published.report)
-    size = console.human_bytes(submission.size_bytes)
+    size = console.human_bytes(published.submission.size_bytes)
     state = "stored" if published.is_new else "was in the store already"
-    console.out.print(f"[green]{name}[/] is {submission.id} ({size}, {state})")
+    console.out.print(f"[green]{name}[/] is {published.submission.id} ({size}, {state})")
     if published.replaced_id:
         console.out.print(
             f"[yellow]{name} was {published.replaced_id} until now, which is still in the store[/]"

@@ -161,6 +161,20 @@ def _store(subject: str, settings: Settings, deep: bool) -> Iterator[Finding]:
         yield Finding(subject, "ok", f"{count} ({how})")
 
 
+def _base_models(subject: str, settings: Settings, deep: bool) -> Iterator[Finding]:
+    """Those that some submission wants."""
+    store = ModelsStore(settings.store_path)
+    missing = {
+        row: None for submission in store.submissions() for row in store.base_models.missing(submission)
+    }
+    for row in missing:
+        verdict: Verdict = "ok" if row.is_optional else "warn"
+        found = f"without {row.role} {row.consequence}"
+        yield Finding(subject, verdict, found, f"Get it with `voicecore base pull {row.role}`.")
+    if not missing:
+        yield Finding(subject, "ok", "all that the submissions in the store need")
+
+
 def _sandbox(subject: str, settings: Settings, deep: bool) -> Iterator[Finding]:
     """By using it: a second of noise goes through as an upload's recording does."""
     noise = np.random.default_rng(0).normal(0.0, 0.1, 24_000).astype(np.float32)
@@ -202,6 +216,7 @@ EXAMINATIONS: dict[str, Callable[[str, Settings, bool], Iterator[Finding]]] = {
     "memory": _memory,
     "disk": _disk,
     "store": _store,
+    "base models": _base_models,
     "sandbox": _sandbox,
     "port": _port,
 }

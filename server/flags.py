@@ -72,7 +72,8 @@ def _mistakes(error: ValidationError, given: Mapping[str, Any]) -> str:
     """All of them, each with its flag or, where that wasn't given, its variable."""
     told = []
     for entry in error.errors():
-        name = str(entry["loc"][0]) if entry["loc"] else ""
+        # A setting that has several variables is told under the first one's name.
+        name = str(entry["loc"][0]).removeprefix(PREFIX).lower() if entry["loc"] else ""
         place = f"--{name.replace('_', '-')}" if name in given else f"{PREFIX}{name.upper()}"
         found = "a bad value" if "key" in name else repr(entry["input"])
         told.append(f"{place}: found {found}; {entry['msg'].replace('Input should be', 'expected')}")

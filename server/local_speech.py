@@ -42,7 +42,7 @@ def speak_locally(
 ) -> None:
     """Hand the bytes of the audio file to `write` as they are made.
 
-    Raises NotFound, StorageError, SynthesisError, EngineError.
+    Raises NotFound, MissingBaseModels, StorageError, SynthesisError, EngineError.
     """
     speak = _speak(request, store, settings)
     asyncio.run(_write(_messages(speak, store, settings), speak, request.response_format, write))
@@ -50,6 +50,7 @@ def speak_locally(
 
 def _speak(request: SpeechRequest, store: ModelsStore, settings: Settings) -> Speak:
     submission = store.resolve(request.model or settings.default_model)
+    store.base_models.require(submission)
     voice = store.resolve_voice(request.voice_name, submission)
     front_end = registry.text_front_end(store.files(submission.id))
     changes = {"seed": secrets.randbits(63)} | request.sampling_changes

@@ -8,12 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="VOICECORE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="VOICECORE_", frozen=True, extra="forbid", populate_by_name=True
+    )
 
     home: Path = Field(Path("~/.voicecore"), description="The data folder: store, caches, sockets.")
     host: str = Field("127.0.0.1", description="Address to listen on.")
@@ -53,6 +55,13 @@ class Settings(BaseSettings):
     request_timeout_s: float = Field(600, gt=0, description="Longest a request may take.")
     max_upload_gib: float = Field(8, gt=0, description="Largest submission upload.")
     max_voice_upload_mib: float = Field(50, gt=0, description="Largest voice upload.")
+
+    hub_endpoint: str = Field(
+        "https://huggingface.co",
+        pattern="^https?://",
+        validation_alias=AliasChoices("VOICECORE_HUB_ENDPOINT", "HF_ENDPOINT"),
+        description="Where `voicecore pull` and `voicecore base pull` fetch from; HF_ENDPOINT counts too.",
+    )
 
     @property
     def home_path(self) -> Path:

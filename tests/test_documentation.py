@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from models_store.base_roles import ROLES
 from models_store.store import ModelsStore
+from server.base_commands import needed_by
 from server.cli import app
+from server.console import human_bytes
 from server.http.app import create_app
 from server.http.metrics import METRICS
 from server.scheduling.client import SpeechClient
@@ -62,6 +65,14 @@ def test_every_command_is_documented() -> None:
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]
     documented = {name.split()[1] for name in table_rows("Commands")}
     assert documented == commands
+
+
+def test_every_base_model_is_documented() -> None:
+    documented = table_rows("Base models")
+    assert documented.keys() == ROLES.keys()
+    for name, role in ROLES.items():
+        consequences = "; ".join(need.consequence for need in role.needs)
+        assert documented[name] == [human_bytes(role.size_bytes), role.licence, needed_by(role), consequences]
 
 
 def test_the_tree_is_the_tree() -> None:

@@ -212,10 +212,20 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class MissingBaseModel(BaseModel):
+    role: str
+    needed_by: list[str] = Field(description="Names of submissions, or ids of nameless ones.")
+    consequence: str = Field(description="Of its absence.")
+    remedy: str
+
+
 class Readiness(BaseModel):
     status: Literal["ready", "starting"]
     worker: Literal["up", "down"]
     missing: list[str] = Field(description="Preloaded submissions that aren't resident yet.")
+    missing_base_models: list[MissingBaseModel] = Field(
+        description="What some submissions can't do everything without; the others are ready all the same."
+    )
 
 
 class About(BaseModel):

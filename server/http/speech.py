@@ -30,7 +30,7 @@ class Speech:
 
 
 async def prepare(request: SpeechRequest, services: Services) -> Speech:
-    """Raises Refused and what text front ends raise."""
+    """Raises Refused, MissingBaseModels, and what text front ends raise."""
     limit = services.settings.max_input_chars
     if len(request.input) > limit:
         message = (
@@ -54,5 +54,6 @@ async def prepare(request: SpeechRequest, services: Services) -> Speech:
 
 def _look_up(request: SpeechRequest, services: Services) -> tuple[SubmissionFiles, str]:
     submission = find_submission(services.store, services.settings.default_model, request.model)
+    services.store.base_models.require(submission)
     voice = find_voice(services.store, submission, request.voice_name)
     return services.store.files(submission.id), voice.id

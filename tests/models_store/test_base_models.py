@@ -377,3 +377,6 @@ def test_an_accepted_upload_is_told_what_is_missing(store: ModelsStore, submitti
     with store.scratch() as scratch:
         checked = submitting.checked(scratch, "x")
         assert store.publish(checked, "anna").report == checked.report
+    with store.scratch() as scratch:
+        needing = replace(submitting.checked(scratch, "y").accepted(), family="gpt_sovits")
+        assert store.publish(Checked(report, needing), "berta").report.warnings == warnings

@@ -21,7 +21,7 @@ from models_store.store import ModelsStore
 from server.cli import app
 
 Run = Callable[..., Result]
-COMMANDS = ("serve", "check", "submit", "list", "remove", "alias", "speak", "doctor", "voice")
+COMMANDS = tuple("serve check submit pull list remove alias speak doctor base voice".split())
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,9 +14,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from models_store.base_roles import ROLES
 from models_store.store import ModelsStore
 from server import doctor
 from server.cli import app
+from server.settings import Settings
 
 Findings = dict[str, dict[str, Any]]
 
@@ -66,6 +70,21 @@ def test_deep_finds_what_sizes_hide(
     finding = examine("--deep", status=1)["store"]
     assert finding["verdict"] == "fail"
     assert weights.name in finding["found"]
+
+
+def test_a_missing_base_model_is_a_warning(
+    tmp_path: Path, fake_family: ModuleType, monkeypatch: pytest.MonkeyPatch
+):
+    fake_family.publish(ModelsStore(tmp_path / "store"), "anna")
+    settings = Settings(home=tmp_path)
+    look = partial(doctor.EXAMINATIONS["base models"], "base models", settings, False)
+    assert [finding.verdict for finding in look()] == ["ok"]
+    role = ROLES["hubert"]
+    needs = tuple(replace(need, family="fake") for need in role.needs)
+    monkeypatch.setitem(ROLES, "hubert", replace(role, needs=needs))
+    (finding,) = look()
+    assert finding.verdict == "warn"
+    assert finding.remedy == "Get it with `voicecore base pull hubert`."
 
 
 def test_a_device_that_is_not_there_fails(examine: Callable[..., Findings], monkeypatch: pytest.MonkeyPatch):

@@ -25,6 +25,7 @@ GIVEN: dict[str, Any] = {
     "device": "cuda:7",
     "dtype": "bfloat16",
     "default_model": "other",
+    "hub_endpoint": "https://hub.example",
     "preload": ["a", "b"],
 }
 NUMBER = 77

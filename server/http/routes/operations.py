@@ -7,6 +7,7 @@ import asyncio
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from server.http.base_models import find_missing
 from server.http.schemas import About, Health, Readiness
 from server.http.services import Serving, worker_state
 
@@ -30,10 +31,14 @@ async def readyz(response: Response, services: Serving) -> Readiness:
     """The device process answers, and what is to be preloaded is resident."""
     state = await worker_state(services.client)
     missing = await asyncio.to_thread(services.preloads.missing, state)
+    missing_base_models = await asyncio.to_thread(find_missing, services.store)
     is_ready = state is not None and not missing
     response.status_code = 200 if is_ready else 503
     return Readiness(
-        status="ready" if is_ready else "starting", worker="down" if state is None else "up", missing=missing
+        status="ready" if is_ready else "starting",
+        worker="down" if state is None else "up",
+        missing=missing,
+        missing_base_models=missing_base_models,
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 from prometheus_client.parser import text_string_to_metric_families
 
+from models_store.base_roles import ROLES
 from server.http.metrics import METRICS
 from server.scheduling.messages import WorkerState
 
@@ -144,14 +146,43 @@ def test_an_unusable_voice_is_refused_with_the_reason(server, files, data, code)
 # Operations
 
 
+def test_a_missing_base_model_is_named_where_it_matters(server, monkeypatch):
+    """As if these submissions needed HuBERT."""
+    role = ROLES["hubert"]
+    needs = tuple(replace(need, family="xtts") for need in role.needs)
+    monkeypatch.setitem(ROLES, "hubert", replace(role, needs=needs))
+    server.store.alias("best", "anna")
+    ready = server.http.get("/readyz")
+    assert ready.status_code == 200, "there may be submissions that don't need it"
+    (missing,) = ready.json()["missing_base_models"]
+    assert missing == {
+        "role": "hubert",
+        "needed_by": sorted(server.store.names()),
+        "consequence": "nothing can be spoken",
+        "remedy": "voicecore base pull hubert",
+    }
+    refused = server.speak(model="anna")
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) >= 60
+    error = refused.json()["error"]
+    assert (error["type"], error["code"]) == ("server_error", "missing_base_models")
+    assert "`voicecore base pull hubert`" in error["message"]
+
+
 def test_alive_is_not_ready(serve):
     server = serve(preload=("anna",))
     assert server.http.get("/healthz").json() == {"status": "ok"}
     starting = server.http.get("/readyz")
     assert starting.status_code == 503
-    assert starting.json() == {"status": "starting", "worker": "up", "missing": ["anna"]}
+    assert starting.json() == {
+        "status": "starting",
+        "worker": "up",
+        "missing": ["anna"],
+        "missing_base_models": [],
+    }
     server.speech.resident[server.store.resolve("anna").id] = "device"
-    assert server.http.get("/readyz").json() == {"status": "ready", "worker": "up", "missing": []}
+    ready = server.http.get("/readyz").json()
+    assert ready == {"status": "ready", "worker": "up", "missing": [], "missing_base_models": []}
     server.speech.resident.clear()
     assert server.http.get("/readyz").status_code == 200, "to make room is no reason to be unready"
     server.speech.is_up = False
