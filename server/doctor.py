@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ import psutil
 
 from models_store import integrity
 from models_store.recordings import wav_bytes
+from models_store.report import RecordingLength
 from models_store.sandbox import run_confined
 from models_store.store import ModelsStore
 from models_store.voices import LIMITS
@@ -185,7 +186,7 @@ def _sandbox(subject: str, settings: Settings, deep: bool) -> Iterator[Finding]:
             "models_store.uploaded_audio:convert",
             inputs={"recording": recording},
             outputs={"wav": Path(folder) / "converted.wav"},
-            arguments={"file": recording.name},
+            arguments={"file": recording.name, "length": asdict(RecordingLength())},
             limits=LIMITS,
         ).missing
     if missing:
