@@ -23,9 +23,10 @@ _GREEK = """
 _SIGNS = str.maketrans(
     {name[0]: name[1:] for name in _GREEK.split()}
     | dict(zip("①②③④⑤⑥⑦⑧⑨⑩〇", "一二三四五六七八九十零", strict=True))
-    | {"+": "加", "×": "乘", "÷": "除", "=": "等", "/": "每", "~": "…", "～": "…"}
+    | {"+": "加", "×": "乘", "÷": "除", "=": "等", "~": "…", "～": "…"}
 )
-_HYPHEN = re.compile(r"[-−–]+")
+_PER = re.compile(r"(?<=[元角分米克升次吨斤])/(?=[\u4e00-\u9fa5])")
+_BETWEEN = re.compile(r"[-−–/]+")
 _MARK = re.compile("|".join(map(re.escape, ("...", *MARKS))))
 _ALL_MARKS = {"...": "…", **MARKS}
 
@@ -37,7 +38,7 @@ def normalise(text: str, keep: str = "") -> str:
     """
     text = simplified(text).translate(_ORDINARY).translate(_BRACKETS)
     text = spoken(text).translate(_SIGNS)
-    text = _HYPHEN.sub(",", text)
+    text = _BETWEEN.sub(",", _PER.sub("每", text))
     text = _MARK.sub(lambda match: _ALL_MARKS[match[0]], text)
     text = re.sub(rf"[^\u4e00-\u9fa5{re.escape(''.join(PUNCTUATION) + keep)}]+", "", text)
     return collapse(text)

@@ -33,6 +33,8 @@ UNITS = {
     "m2": "平方米",
     "m³": "立方米",
     "m3": "立方米",
+    "km/h": "千米每小时",
+    "m/s": "米每秒",
     "mm": "毫米",
     "cm": "厘米",
     "km": "千米",
@@ -44,16 +46,17 @@ UNITS = {
     "db": "分贝",
     "m": "米",
 }
-_SIGNS = {"+": "加", "-": "减", "−": "减", "×": "乘", "÷": "除", "=": "等于"}
+_SIGNS = {"+": "加", "-": "减", "−": "减", "×": "乘", "*": "乘", "÷": "除", "=": "等于"}
 _POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹ˣʸⁿ", "0123456789xyn")
 # What is counted, so that 2 before it is 两, and a number of any length is an amount.
 _COUNTERS = (
-    r"[多余几+]?(?:[十百千万亿]+|个|人|位|名|只|条|张|件|本|次|遍|回|趟|天|周|年|小时|分钟|分|秒|块|元|角|毛|吨|斤|克|"
-    r"千克|公斤|公里|里|千米|米|厘米|毫米|升|毫升|平方|立方|平|度|岁|代|倍|种|类|项|家|座|栋|幢|层|间|辆|架|艘|台|部|套|份|"
+    r"[多余几+]?(?:[十百千万亿]+|个|人|位|名|只|条|张|件|本|次|遍|回|趟|天|周|年(?!级)|小时|分钟|分|秒|块|元|角|毛|吨|斤|克|"
+    r"千克|公斤|公里|里|千米|米|厘米|毫米|升|毫升|平方|立方|平|度|岁|倍|种|类|项|家|座|栋|幢|层|间|辆|架|艘|台|部|套|份|"
     r"门|首|幅|匹|把|口|杯|瓶|碗|盘|盒|箱|包|袋|双|对|群|队|支|枝|根|棵|朵|颗|粒|片|块|堆|页|篇|章|句|段|行|场|期|"
-    r"届|批|组|步|户|头|世|纪|旬|季|夜|点|股|票|字|道|题|面|扇|眼|声|晚|顿|美元|欧元|英镑|港元)"
+    r"届|批|组|步|户|头|纪|旬|季|夜|点|股|票|字|道|题|面|扇|眼|声|晚|顿|美元|欧元|英镑|港元)"
 )
 _NUMBER = r"\d+(?:\.\d+)?"
+_GROUPED = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])"
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹ˣʸⁿ"
 _TERM = rf"(?:{_NUMBER}|[A-Za-z])[{_SUPERSCRIPTS}]*"
 _HOUR = r"([01]?\d|2[0-4])[:：]([0-5]\d)(?:[:：]([0-5]\d))?"
@@ -82,7 +85,7 @@ def digit_by_digit(digits: str, one: str = "一") -> str:
 
 def decimal(written: str) -> str:
     """`3.20` → 三点二零, `-5` → 负五. Of the zeros at the end one is kept."""
-    whole, _, fraction = written.lstrip("-−").partition(".")
+    whole, _, fraction = written.replace(",", "").lstrip("-−").partition(".")
     fraction = re.sub(r"0+$", "0", fraction)
     sign = "负" if written[0] in "-−" else ""
     return sign + cardinal(whole) + ("点" + digit_by_digit(fraction) if fraction else "")
@@ -117,8 +120,8 @@ def _month(match: re.Match[str]) -> str:
 
 
 def _time(match: re.Match[str]) -> str:
-    hour, minute, second = match.groups()
-    words = cardinal(hour) + "点"
+    hour, minute, second = match.groups()[:3]
+    words = ("两" if int(hour) == 2 else cardinal(hour)) + "点"
     if minute == "30" and not second:
         words += "半"
     elif int(minute) or (second and int(second)):
@@ -135,13 +138,20 @@ def _temperature(match: re.Match[str]) -> str:
     return ("零下" if match[1] else "") + decimal(match[2]) + unit
 
 
-def _money(match: re.Match[str]) -> str:
-    scale = match[3]
-    return decimal(match[2]) + scale + _CURRENCIES[match[1]]
+def _power(match: re.Match[str]) -> str:
+    power = match[0].translate(_POWERS)
+    return f"的{cardinal(power) if power.isdecimal() else power}次方"
+
+
+def _range(match: re.Match[str]) -> str:
+    """Numbers stay as they are for the rules of what follows them."""
+    first, last, percent = match.groups()
+    return f"{first}{percent}到{last}{percent}"
 
 
 def _counted(match: re.Match[str]) -> str:
-    number = "两" if match[1] == "2" else cardinal(match[1])
+    is_ordinal = match.string[: match.start()].endswith("第")
+    number = "两" if match[1] == "2" and not is_ordinal else cardinal(match[1])
     return number + match[2].replace("+", "多")
 
 
@@ -157,55 +167,63 @@ def _telephone(match: re.Match[str]) -> str:
     return "，".join(digit_by_digit(part, one="幺") for part in parts)
 
 
+_SEPARATOR = r"[~～–-]"
+_WITH_UNIT = rf"°C|℃|°|摄氏度|度|%|{'|'.join(map(re.escape, UNITS))}"
+_BEFORE_TERM = rf"(?=-?{_TERM})"
+
+# In this order: what an earlier rule has read, a later one doesn't see as digits.
 _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), read)
     for pattern, read in (
-        (r"(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])", lambda match: match[0].replace(",", "")),
+        # Money and groups of digits
+        (
+            rf"({_CURRENCY})({_GROUPED}|{_NUMBER})([十百千万亿]*)",
+            lambda match: decimal(match[2]) + match[3] + _CURRENCIES[match[1]],
+        ),
+        (
+            rf"({_GROUPED}|{_NUMBER})([十百千万亿]*)({_CURRENCY})",
+            lambda match: decimal(match[1]) + match[2] + _CURRENCIES[match[3]],
+        ),
+        (rf"(?<![\d,]){_GROUPED}", lambda match: decimal(match[0])),
+        # Dates and times
+        (rf"(?<!\d)(\d{{4}}){_SEPARATOR}(?=\d{{4}}年)", lambda match: digit_by_digit(match[1]) + "到"),
         (
             r"(?<!\d)(\d{4}|\d{2}(?=年\d+月))年(?:(0?[1-9]|1[0-2])月)?(?:(0?[1-9]|[12]\d|3[01])([日号]))?",
             _date,
         ),
         (r"(?<!\d)(\d{4})([-/.])(0?[1-9]|1[0-2])\2(0?[1-9]|[12]\d|3[01])(?!\d)", _numeric_date),
         (r"(?<!\d)(0?[1-9]|1[0-2])月(?!份)(?:(0?[1-9]|[12]\d|3[01])([日号]))?", _month),
-        (rf"(?<![\d:]){_HOUR}[~～–-](?={_HOUR}(?![\d:]))", lambda match: _time(match) + "至"),
+        (r"(?<!\d)[05-9]\d(?=后)", lambda match: digit_by_digit(match[0])),
+        (rf"(?<![\d:]){_HOUR}{_SEPARATOR}(?={_HOUR}(?![\d:]))", lambda match: _time(match) + "至"),
         (rf"(?<![\d:]){_HOUR}(?![\d:])", _time),
-        (rf"(?<=\d)(°C|℃|度|摄氏度|%|{'|'.join(UNITS)})[~～](?=-?\d)", r"\1至"),
-        (rf"((?<!\d)[-−])?({_NUMBER})(°C|℃|度|摄氏度)", _temperature),
-        (rf"({_CURRENCY})({_NUMBER})([十百千万亿]*)", _money),
-        (
-            rf"(?<![A-Za-z])({_NUMBER})([十百千万亿]*)({_CURRENCY})",
-            lambda match: decimal(match[1]) + match[2] + _CURRENCIES[match[3]],
-        ),
-        (rf"(?<=\d)({'|'.join(UNITS)})(?![A-Za-z\d])", lambda match: UNITS[match[0]]),
-        (
-            rf"(?<=[\dA-Za-z{_SUPERSCRIPTS}])[+−×÷=](?=-?{_TERM})|(?<==)-(?=\d)|(?<=[\dA-Za-z])-(?={_TERM}=)",
-            lambda match: _SIGNS[match[0]],
-        ),
-        (rf"[{_SUPERSCRIPTS}]+", lambda match: f"的{match[0].translate(_POWERS)}次方"),
+        # Telephones
+        (r"(?<!\d)(?:\+?86[ -]?)?1(?:[38]\d|5[0-35-9]|7[678]|9[89])\d{8}(?!\d)", _telephone),
+        (r"(?<![\d.-])(?:0(?:10|2[1-3]|[3-9]\d{2})-?)[1-9]\d{6,7}(?![\d.-])", _telephone),
+        (r"(?<![\d.-])400-?\d{3}-?\d{4}(?![\d.-])", _telephone),
+        # Ranges
+        (rf"(?<=\d)({_WITH_UNIT})[~～](?=-?\d)", r"\1至"),
+        (rf"(?<![\d.+×÷=-])({_NUMBER}){_SEPARATOR}({_NUMBER})(%?)(?![\d.]*[\d+×÷=-])", _range),
+        # Numbers with what is measured
+        (rf"((?<!\d)[-−])?({_NUMBER})(°C|℃|°|度|摄氏度)", _temperature),
+        (rf"(?<=\d)({'|'.join(map(re.escape, UNITS))})(?![A-Za-z\d])", lambda match: UNITS[match[0]]),
+        (rf"(?<=[\dA-Za-z{_SUPERSCRIPTS}])[+−×*÷=]{_BEFORE_TERM}", lambda match: _SIGNS[match[0]]),
+        (rf"(?<=[\dA-Za-z{_SUPERSCRIPTS}])-(?={_TERM}(?:=|等于))", "减"),
+        (rf"[{_SUPERSCRIPTS}]+", _power),
         (
             r"(?<![\d/])(-?)(\d+)/(\d+)(?![\d/])",
-            lambda match: ("负" if match[1] else "") + cardinal(match[3]) + "分之" + cardinal(match[2]),
+            lambda match: f"{'负' * bool(match[1])}{cardinal(match[3])}分之{cardinal(match[2])}",
         ),
         (
-            rf"((?<!\d)-)?({_NUMBER})%",
-            lambda match: ("负" if match[1] else "") + "百分之" + decimal(match[2]),
+            rf"((?<!\d)-)?({_NUMBER})([%‰])",
+            lambda match: f"{'负' * bool(match[1])}{'百千'[match[3] == '‰']}分之{decimal(match[2])}",
         ),
-        (r"(?<!\d)(?:\+?86[ -]?)?1(?:[38]\d|5[0-35-9]|7[678]|9[89])\d{8}(?!\d)", _telephone),
-        (r"(?<![\d.])(?:0(?:10|2[1-3]|[3-9]\d{2})-?)?[1-9]\d{6,7}(?![\d.万亿])(?=\D|$)(?<!0{4})", _telephone),
-        (r"(?<!\d)400-?\d{3}-?\d{4}(?!\d)", _telephone),
-        (
-            rf"(?<![\d+×÷=-])(-?{_NUMBER})[~～–-](-?{_NUMBER})(?![\d+×÷=-])",
-            lambda match: f"{_amount(match[1])}到{match[2]}",
-        ),
+        (r"(?<=\d)[:：](?=\d)", "比"),
+        # Numbers
         (rf"(?<![\d零一二三四五六七八九十])-(?={_NUMBER})", "负"),
         (r"(?<!\d)\d+(?:\.\d+){2,}", lambda match: "点".join(map(digit_by_digit, match[0].split(".")))),
-        (r"\d+\.\d+", lambda match: decimal(match[0])),
+        (r"\d*\.\d+", lambda match: decimal(match[0])),
         (rf"(\d+)({_COUNTERS})", _counted),
         (r"\d{3,}", _plain),
         (r"\d+", lambda match: cardinal(match[0])),
     )
 )
-
-
-def _amount(written: str) -> str:
-    return decimal(written)

@@ -24,15 +24,16 @@ _AFTER_Y = {"an": "En", "e": "E", "u": "v", "uan": "van", "ue": "ve", "un": "vn"
 _AFTER_PALATAL = {"u": "v", "uan": "van", "ue": "ve", "un": "vn"}
 # The vowel of zhi, chi, shi, ri and that of zi, ci, si.
 _APICAL_VOWELS = {"zh": "ir", "ch": "ir", "sh": "ir", "r": "ir", "z": "i0", "c": "i0", "s": "i0"}
-# Interjections that have no vowel.
-_VOWELLESS = {"n": "en", "ng": "en", "m": "mu", "hm": "hen", "hng": "heng", "ê": "ei"}
+# Interjections without a vowel, and 哟, which the models were trained to hear so.
+_RESPELLED = {"n": "en", "ng": "en", "m": "mu", "hm": "hen", "hng": "heng", "ê": "ei", "yo": "o"}
+_READING = re.compile(r"[a-zê]+[1-5]")
 _SYLLABLE = re.compile(r"([bpmfdtnlgkhjqxryw]|[zcs]h?)?(.+)")
 
 
 def phones_of(reading: str) -> tuple[str, str]:
-    """Initial and final of a reading: `zhong1` → zh ong1, `ai4` → AA ai4, `yuan2` → y van2, `si4` → s i04."""
+    """Initial and final: `zhong1` → zh ong1, `ai4` → AA ai4, `yuan2` → y van2, `si4` → s i04."""
     syllable, tone = reading[:-1], reading[-1]
-    match = _SYLLABLE.fullmatch(_VOWELLESS.get(syllable, syllable))
+    match = _SYLLABLE.fullmatch(_RESPELLED.get(syllable, syllable))
     if not match:
         raise ValueError(f"expected a syllable of pinyin and its tone, found {reading!r}")
     initial, final = match.groups()
@@ -48,8 +49,8 @@ def phones_of(reading: str) -> tuple[str, str]:
 
 
 def is_reading(reading: str) -> bool:
-    """Whether it is a syllable, not a mark."""
-    return reading[-1] in "12345"
+    """Whether it is a syllable, not a mark or a character without one."""
+    return _READING.fullmatch(reading) is not None
 
 
 def readings_in_context(text: str) -> list[str]:

@@ -26,7 +26,7 @@ _CLAUSE = re.compile(r"[^，。！？、；：,.!?;:…\n]*[，。！？、；�
 # Characters of modern Chinese that Japanese standards have, and Japanese has no use for.
 _CHINESE = frozenset("你您她它們这這那哪吗嗎呢吧啊很么麼怎什")
 # Units that Chinese text writes with letters, right after a number: they're said in Chinese.
-_UNIT = re.compile(rf"(?:{'|'.join(UNITS)})(?![A-Za-z\d])")
+_UNIT = re.compile(rf"(?:{'|'.join(map(re.escape, UNITS))})(?![A-Za-z\d])")
 
 
 class Segment(NamedTuple):
