@@ -12,15 +12,15 @@ import fcntl
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from models_store.base_intake import read_build
 from models_store.base_roles import ROLES, Role, need
-from models_store.durable import flocked, hex_of, publish_file, sync, write_atomically
-from models_store.errors import MissingBaseModels, NotFound, Problem, StorageError
+from models_store.durable import digest_file, flocked, hex_of, publish_file, sync, write_atomically
+from models_store.errors import MissingBaseModels, NotFound, Problem
 from models_store.report import ProgressCallback, Report
 from models_store.submission import Blob, Submission, manifest_digest
 
@@ -35,12 +35,13 @@ class BaseModel:
 
     role: str
     folder: Path
-    files: Mapping[str, Blob]  # as they were given, by their names there
+    given: Mapping[str, Blob]  # the files it was made of, by their names there
+    kept: Mapping[str, Blob]  # those in the folder
     is_pinned: bool  # every file whose digest is pinned has that digest
 
     @property
     def size_bytes(self) -> int:
-        return sum(blob.size_bytes for blob in self.files.values())
+        return sum(blob.size_bytes for blob in self.kept.values())
 
 
 class AddedBaseModel(NamedTuple):
@@ -65,19 +66,40 @@ class BaseModels:
     # Reading
 
     def get(self, role: str) -> BaseModel | None:
-        """The build that counts; None: there is none. Raises StorageError."""
-        try:
-            folder = self.root / role / (self.root / role / CURRENT).read_text()
-            manifest = json.loads((folder / MANIFEST).read_bytes())
-            files = {name: Blob(**blob) for name, blob in manifest["files"].items()}
-            return BaseModel(role, folder, files, manifest["is_pinned"])
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise StorageError(
-                f"{self.root / role}: found a damaged manifest; expected the base model that was put there. "
-                f"Check the disk, and get it again with `voicecore base pull {role}`."
-            ) from error
+        """The build that counts; None: there is none, or one that `verify` would call damaged."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return self._read(role)
+        return None
+
+    def _read(self, role: str) -> BaseModel:
+        """Raises OSError, ValueError, KeyError, TypeError."""
+        folder = self.root / role / (self.root / role / CURRENT).read_text()
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        given, kept = (
+            {name: Blob(**blob) for name, blob in manifest[part].items()} for part in ("given", "kept")
+        )
+        build = BaseModel(role, folder, given, kept, manifest["is_pinned"])
+        if any((folder / name).stat().st_size != blob.size_bytes for name, blob in kept.items()):
+            raise ValueError("a file of another size than was written")
+        return build
+
+    def verify(self, deep: bool = False) -> Iterator[Problem]:
+        """What is damaged; with `deep` every byte is read."""
+        for role in ROLES:
+            place = f"base_models/{role}"
+            remedy = f"Check the disk, then get it again with `voicecore base pull {role}`."
+            if not (self.root / role / CURRENT).exists():
+                continue
+            try:
+                build = self._read(role)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                found = f"a damaged base model ({error})"[:200]
+                yield Problem("DamagedStore", place, found, "the one that was put there", remedy)
+                continue
+            for name, blob in build.kept.items() if deep else ():
+                if digest_file(build.folder / name) != blob:
+                    found = "other content than was written"
+                    yield Problem("DamagedStore", f"{place}/{name}", found, blob.digest, remedy)
 
     def folders(self, submission: Submission) -> dict[str, Path]:
         """Role → folder, of all that are here and that a submission of this kind can use."""
@@ -124,9 +146,11 @@ class BaseModels:
         role = find_role(role_name)
         before = self.get(role.name)
         build = read_build(path, role, scratch, progress)
+        kept = {path.name: digest_file(path) for path in build.folder.iterdir()}
         manifest = {
             "role": role.name,
-            "files": {name: asdict(blob) for name, blob in sorted(build.given.items())},
+            "given": {name: asdict(blob) for name, blob in sorted(build.given.items())},
+            "kept": {name: asdict(blob) for name, blob in sorted(kept.items())},
             "is_pinned": not build.unpinned,
         }
         (build.folder / MANIFEST).write_text(json.dumps(manifest, indent=2))
@@ -138,14 +162,14 @@ class BaseModels:
         folder = self.root / role.name / hex_of(manifest_digest(manifest))[:FOLDER_DIGITS]
         with self._changing(role):
             before = self.get(role.name)
-            if not folder.exists():
+            if not _is_whole(folder, manifest):
+                shutil.rmtree(folder, ignore_errors=True)
                 for file in source.iterdir():
                     file.chmod(0o444)
                     sync(file)
                 publish_file(source, folder)
             write_atomically(folder.parent / CURRENT, folder.name.encode(), scratch)
-            current = self.get(role.name)
-            assert current is not None
+            current = self._read(role.name)
             kept = {build.folder for build in (before, current) if build}
             for other in folder.parent.iterdir():
                 if other.is_dir() and other not in kept:
@@ -165,6 +189,15 @@ def wanted_by(submission: Submission) -> Iterator[Role]:
     for role in ROLES.values():
         if need(role, submission.family, submission.variant, submission.languages):
             yield role
+
+
+def _is_whole(folder: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether the build is there and undamaged: else the same one, given again, mends it."""
+    try:
+        kept = {name: asdict(digest_file(folder / name)) for name in manifest["kept"]}
+        return kept == manifest["kept"] and json.loads((folder / MANIFEST).read_bytes()) == manifest
+    except (OSError, ValueError):
+        return False
 
 
 def _warning(missing: Missing) -> Problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from models_store.base_models import BaseModels
 from models_store.catalogue import Catalogue
 from models_store.durable import digest_file
 from models_store.errors import NotFound, Problem, StorageError
@@ -20,6 +21,7 @@ def verify(layout: Layout, deep: bool = False) -> Iterator[Problem]:
     yield from _catalogue_problems(layout.voices, "voices")
     for blob in sorted(_blobs(layout), key=lambda blob: blob.digest):
         yield from _blob_problems(layout, blob, deep)
+    yield from BaseModels(layout.base_models).verify(deep)
 
 
 def _blobs(layout: Layout) -> set[Blob]:

@@ -43,8 +43,9 @@ def pull_submission(
 ) -> Published:
     """Raises HubError, InUse, and what `ModelsStore.submit` raises."""
     folder = _folder(store, model.name)
-    for file_name, file in model.files.items():
-        hub.download(file, folder / file_name, progress)
+    with storage_errors(store.root):
+        for file_name, file in model.files.items():
+            hub.download(file, folder / file_name, progress)
     submitted = store.submit(folder, name, progress)
     shutil.rmtree(folder, ignore_errors=True)
     return submitted
@@ -57,8 +58,9 @@ def pull_base_model(
     role = find_role(role_name)
     folder = _folder(store, f"base-{role.name}")
     paths = [folder / PurePosixPath(file.path).name for file in role.downloads]
-    for file, path in zip(role.downloads, paths, strict=True):
-        hub.download(file, path, progress)
+    with storage_errors(store.root):
+        for file, path in zip(role.downloads, paths, strict=True):
+            hub.download(file, path, progress)
     # A single one is an archive, or the only file that the role has.
     added = store.add_base_model(folder if len(paths) > 1 else paths[0], role.name, progress)
     shutil.rmtree(folder, ignore_errors=True)

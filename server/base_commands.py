@@ -140,7 +140,7 @@ def _told(role: Role, build: BaseModel | None) -> dict[str, Any]:
         "download_bytes": role.size_bytes,
         "here": build is not None,
         "is_pinned": build.is_pinned if build else None,
-        "files": {name: asdict(blob) for name, blob in build.files.items()} if build else {},
+        "files": {name: asdict(blob) for name, blob in build.given.items()} if build else {},
         "needs": [
             {
                 "family": need.family,

@@ -18,7 +18,8 @@ from safetensors.numpy import load_file, save_file
 from models_store.base_models import BaseModels
 from models_store.base_roles import ROLES
 from models_store.durable import digest_file, hex_of
-from models_store.errors import MissingBaseModels, NotFound, StorageError, SubmissionError
+from models_store.errors import MissingBaseModels, NotFound, SubmissionError
+from models_store.integrity import verify
 from models_store.report import Checked, Converted, Report
 from models_store.store import ModelsStore
 from models_store.submission import Submission
@@ -113,7 +114,7 @@ def test_a_pickled_checkpoint_becomes_safetensors(
     counted = {"encoder.num_batches_tracked": np.array(7), "position_ids": np.arange(5)}
     save_checkpoint(hubert_tensors() | counted, folder / "pytorch_model.bin")
     build = store.add_base_model(folder, "hubert").base_model
-    assert "pytorch_model.bin" in build.files
+    assert "pytorch_model.bin" in build.given
     assert not (build.folder / "pytorch_model.bin").exists()
     tensors = load_file(build.folder / "model.safetensors")
     assert tensors.keys() == hubert_tensors().keys()
@@ -294,13 +295,29 @@ def test_what_was_derived_with_another_build_is_forgotten(
     assert [path.exists() for path in kept] == [True, True]
 
 
-def test_a_damaged_manifest_is_told_with_its_remedy(store: ModelsStore, make_hubert: Callable[..., Path]):
-    build = store.add_base_model(make_hubert(), "hubert").base_model
-    manifest = build.folder / "manifest.json"
-    manifest.chmod(0o644)
-    manifest.write_text("{")
-    with pytest.raises(StorageError, match="voicecore base pull hubert"):
-        store.base_models.get("hubert")
+def damage(path: Path, content: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(("name", "deep"), [("manifest.json", False), ("config.json", False), ("x", True)])
+def test_damage_is_found_and_mended_by_the_same_build(
+    store: ModelsStore, make_hubert: Callable[..., Path], name: str, deep: bool
+):
+    build = store.add_base_model(folder := make_hubert(), "hubert").base_model
+    assert [*verify(store.layout, deep=True)] == []
+    if deep:  # of the same size
+        weights = build.folder / "model.safetensors"
+        damage(weights, weights.read_bytes()[:-1] + b"?")
+    else:
+        damage(build.folder / name, b"{")
+    (problem,) = verify(store.layout, deep)
+    assert problem.code == "DamagedStore"
+    assert problem.file.startswith("base_models/hubert")
+    assert "voicecore base pull hubert" in problem.remedy
+    assert (store.base_models.get("hubert") is None) is not deep, "as good as missing"
+    assert store.add_base_model(folder, "hubert").base_model == build
+    assert [*verify(store.layout, deep=True)] == []
 
 
 def test_a_manifest_holds_no_path(store: ModelsStore, make_hubert: Callable[..., Path], tmp_path: Path):
