@@ -130,6 +130,10 @@ def shown_value(value: Any) -> str:
     """For a message: short, and safe to print."""
     if isinstance(value, dict | list):
         return f"a JSON {json_type(value)} of {len(value)}"
+    if not isinstance(
+        value, str | int | float | None
+    ):  # only a pickle has others, nested as deep as it likes
+        return f"a {type(value).__name__}"
     return ascii(value)[:60] if not isinstance(value, int) or abs(value) < 10**20 else "a huge number"
 
 

@@ -35,6 +35,8 @@ KANA = re.compile(r"[\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\uff66-\uff9d]")
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 # Words of spoken Cantonese that written Mandarin has no use for.
 CANTONESE = re.compile(r"[嘅咗喺嗰冇啲嘢嚟佢哋咁喎啱攞瞓睇]|唔[該係好知使]|而家|乜[嘢野]|點[解樣]")
+# No separator of any system, no control character, no half of a surrogate pair.
+NAME = re.compile(r"[^/\\:\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 SPOKEN = re.compile(r"[^\W_]")
 
 
@@ -76,7 +78,7 @@ def _read_file(document: dict[str, Any], findings: Findings) -> str:
         found = _shown(document, "refFile")
         _refuse(found, "the name of the recording", 'Add "refFile": "reference.wav".', findings)
         return ""
-    if file in (".", "..") or len(file) > MAX_FILE_CHARS or any(c in "/\\:\0" for c in file):
+    if file in (".", "..") or len(file) > MAX_FILE_CHARS or not NAME.fullmatch(file):
         remedy = "Put the recording beside config.json and give its name alone."
         _refuse(f"refFile = {shown_value(file)}", "a file name, not a path", remedy, findings)
         return ""
@@ -89,7 +91,8 @@ def _read_text(document: dict[str, Any], findings: Findings) -> str:
         remedy = "Write down, word for word, what is said in the recording."
         _refuse(_shown(document, "refText"), "the words of the recording", remedy, findings)
         return ""
-    text = " ".join(text.split())
+    # Without what neither speaks nor prints: control characters, marks of direction, halves of surrogates.
+    text = " ".join("".join(c for c in word if c.isprintable()) for word in text.split())
     if len(text) > MAX_TEXT_CHARS:
         remedy = "Cut the recording to 3 to 10 s and refText with it."
         expected = f"what is said in 10 s, at most {MAX_TEXT_CHARS}"
