@@ -22,26 +22,26 @@ _V2 = symbol_table("v2")
     [
         ("1. First, 2nd and 33rd", "first, First, second and thirty-third"),
         ("0, 7, 45, 1000, 2000", "zero, seven, forty-five, one thousand, two thousand"),
-        ("1066, 1900, 1905, 2005, 2024", "ten sixty-six, nineteen hundred, nineteen oh five, two thousand five, "
-         "twenty twenty-four"),
-        ("1,234,567 people", "one million, two hundred thirty-four thousand, five hundred sixty-seven people"),
+        ("1066, 1900, 1905", "ten sixty-six, nineteen hundred, nineteen oh five"),
+        ("2005, 2024", "two thousand five, twenty twenty-four"),
+        ("1,234,567", "one million, two hundred thirty-four thousand, five hundred sixty-seven"),
         ("in the 1990s", "in the nineteen nineties"),
         ("007 agents", "zero zero seven agents"),
-        ("$45.50, £1.01, 3€ and $0.5", "forty-five dollars and fifty cents, one pound and one penny, three euros "
-         "and fifty cents"),
+        ("$45.50 and £1.01", "forty-five dollars and fifty cents and one pound and one penny"),
+        ("3€ or $0.5", "three euros or fifty cents"),
         ("$2.5 million", "two point five million dollars"),
         ("3.14, .5 and 1.2.3", "three point one four, zero point five and one point two point three"),
         ("1/2, 3/4, 1/3 and 7/2", "one half, three fourths, one third and seven halves"),
-        ("4:00, 13:30, 0:05 and 9:05 am", "four o'clock a.m. one thirty p.m. twelve oh five a.m. and nine oh five "
-         "a.m."),
+        ("4:00 or 13:30", "four o'clock a.m. or one thirty p.m."),
+        ("0:05 or 9:05 am", "twelve oh five a.m. or nine oh five a.m."),
         ("-19°C or 4°F", "negative nineteen degrees celsius or four degrees fahrenheit"),
-        ("1 km, 60km/h, 1.5L, 20ms, 16 GB", "one kilometer, sixty kilometers per hour, one point five liters, "
-         "twenty milliseconds, sixteen gigabytes"),
+        ("1 km, 60km/h, 1.5L", "one kilometer, sixty kilometers per hour, one point five liters"),
+        ("20ms and 16 GB", "twenty milliseconds and sixteen gigabytes"),
         ("3 + 4 = 7 - 0", "three plus four equals seven minus zero"),
         ("50% off", "fifty percent off"),
         ("5 m long", "five m long"),
     ],
-)  # fmt: skip
+)
 def test_numbers_are_words(written: str, said: str) -> None:
     assert english.normalise(written) == said
 
