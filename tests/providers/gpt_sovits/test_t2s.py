@@ -37,7 +37,8 @@ PATHS = {
 }
 # What the published request stops at in the golden run: max_sec is 1 there.
 GREEDY_TOKENS = 50
-# Text 2 mixes languages; its Chinese parts have features. (Chinese part or none, phones)
+TEXTS = (0, 1, 3)
+# Text 2 mixes languages: its Chinese parts, and between them stretches of so many phones in English.
 TEXT_2 = (("我今天用", 8), (None, 16), ("做了一个", 8), (None, 4), ("效果非常好!", 11))
 
 
@@ -61,18 +62,19 @@ class Golden(NamedTuple):
     reference_phones: list[int]
     prompt_tokens: list[int]
     texts: list[list[int]]  # phones
-    features: dict[int, Tensor]  # of texts in Chinese
+    features: Tensor  # of text 1, which is Chinese
 
-    def utterance(self, text, sampling, weights=None):
+    def utterance(self, text, sampling, weights=None, features=None):
         phones = self.reference_phones + self.texts[text]
-        features = None
-        if text in self.features:
-            features = torch.cat((torch.zeros(len(self.reference_phones), 1024), self.features[text]))
+        if text == 1:
+            features = self.features
+        if features is not None:
+            features = torch.cat((torch.zeros(len(self.reference_phones), 1024), features))
         return (weights or self.weights).utterance(phones, features, self.prompt_tokens, sampling)
 
     def utterances(self, sampling, weights=None):
-        """One slot per text."""
-        return {slot: self.utterance(slot, sampling, weights) for slot in range(4)}
+        """One slot per text in one language."""
+        return {text: self.utterance(text, sampling, weights) for text in TEXTS}
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,7 @@ def text_2_features(gpt_sovits_models):
 
 
 @pytest.fixture(scope="module")
-def goldens(golden_model, gpt_sovits_models, gpt_sovits_golden, gpt_sovits_golden_meta, text_2_features):
+def goldens(golden_model, gpt_sovits_models, gpt_sovits_golden, gpt_sovits_golden_meta):
     def load(variant):
         checkpoint = torch.load(gpt_sovits_models / variant / "gpt.ckpt", weights_only=True)
         tensors = {name.removeprefix("model."): tensor for name, tensor in checkpoint["weight"].items()}
@@ -108,7 +110,7 @@ def goldens(golden_model, gpt_sovits_models, gpt_sovits_golden, gpt_sovits_golde
             meta["prompt"]["phone_ids"],
             gpt_sovits_golden[f"{variant}_prompt_semantic"].tolist(),
             [text["phone_ids"] for text in meta["t2s_texts"]],
-            {1: torch.from_numpy(gpt_sovits_golden["bert_feat_text1"]).t(), 2: text_2_features},
+            torch.from_numpy(gpt_sovits_golden["bert_feat_text1"]).t(),
         )
 
     return {variant: load(variant) for variant in VARIANTS}
@@ -162,20 +164,39 @@ def test_golden_step_logits(v2, gpt_sovits_golden, check_golden, path):
     check_golden(name, logits.numpy()[steps][compared[steps]], expected[steps][compared[steps]], 2e-4)
 
 
+@pytest.fixture
+def check_tokens(gpt_sovits_golden, check_golden):
+    """Decodes what is in a decoder's slots to the end: exactly the published tokens of the texts there."""
+
+    def check(decoder, texts, name, path=""):
+        progress = decoder.decode(texts, MAX_TOKENS)
+        for text in texts:
+            expected = gpt_sovits_golden[f"{name}_text{text}"]
+            check_golden(f"{name}_text{text}{path}", decoder.codes(text), expected, 0)
+            reason = "length" if len(expected) == GREEDY_TOKENS else "stop"
+            assert progress[text] == Progress(len(expected), reason)
+
+    return check
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("penalty", [1.0, 1.35])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_golden_tokens(goldens, gpt_sovits_golden, check_golden, variant, penalty, path):
-    """Four texts decoded side by side; the published batch gave what each text alone gave."""
-    golden = goldens[variant]
-    decoder = make_decoder(golden, **PATHS[path])
-    decoder.prefill(golden.utterances(greedy(penalty)))
-    progress = decoder.decode(range(4), MAX_TOKENS)
-    for slot in range(4):
-        name = f"{variant}_t2s_rp{penalty}_text{slot}"
-        check_golden(name + path, decoder.codes(slot), gpt_sovits_golden[name], 0)
-        reason = "length" if len(gpt_sovits_golden[name]) == GREEDY_TOKENS else "stop"
-        assert progress[slot] == Progress(len(gpt_sovits_golden[name]), reason)
+def test_golden_tokens(goldens, check_tokens, variant, penalty, path):
+    """Side by side; the published batch gave what each text alone gave."""
+    decoder = make_decoder(goldens[variant], **PATHS[path])
+    decoder.prefill(goldens[variant].utterances(greedy(penalty)))
+    check_tokens(decoder, TEXTS, f"{variant}_t2s_rp{penalty}", path)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.35])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_golden_tokens_of_a_batch_with_mixed_text(goldens, text_2_features, check_tokens, variant, penalty):
+    golden, sampling = goldens[variant], greedy(penalty)
+    decoder = make_decoder(golden)
+    mixed = golden.utterance(2, sampling, features=text_2_features)
+    decoder.prefill(golden.utterances(sampling) | {2: mixed})
+    check_tokens(decoder, range(4), f"{variant}_t2s_rp{penalty}")
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -184,9 +205,9 @@ def test_a_batch_equals_each_alone(v2, path):
     sampling = dataclasses.replace(greedy(1.35), temperature=1.0, top_k=15, seed=7)
     together = make_decoder(v2, **PATHS[path])
     together.prefill(v2.utterances(sampling))
-    progress = together.decode(range(4), MAX_TOKENS)
+    progress = together.decode(TEXTS, MAX_TOKENS)
     exact = not path and can_pack(CPU, torch.float32)
-    for slot in range(4):
+    for slot in TEXTS:
         alone = make_decoder(v2, **PATHS[path])
         alone.prefill({2: v2.utterance(slot, sampling)})
         assert alone.decode([2], MAX_TOKENS)[2] == progress[slot]
@@ -319,12 +340,9 @@ def test_nothing_of_the_given_tensors_is_kept(v2, gpt_sovits_golden):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("steps", [EagerSteps, StepGraphs])
-def test_golden_tokens_on_a_gpu(v2, gpt_sovits_golden, check_golden, steps):
+def test_golden_tokens_on_a_gpu(v2, check_tokens, steps):
     device = torch.device("cuda:0")
     weights = prepare_text_to_semantic(v2.tensors, v2.architecture, device, torch.float32)
     decoder = make_decoder(v2, device=device, steps=steps)
     decoder.prefill(v2.utterances(greedy(1.35), weights))
-    decoder.decode(range(4), MAX_TOKENS)
-    for slot in range(4):
-        name = f"v2_t2s_rp1.35_text{slot}"
-        check_golden(f"{name}, {steps.__name__} on CUDA", decoder.codes(slot), gpt_sovits_golden[name], 0)
+    check_tokens(decoder, TEXTS, "v2_t2s_rp1.35", f", {steps.__name__} on CUDA")
