@@ -121,8 +121,9 @@ def _tell(added: AddedBaseModel) -> None:
     console.out.print(f"[green]{build.role}[/] is here ({console.human_bytes(build.size_bytes)})")
     for file in added.unpinned:
         console.out.print(f"{file} is not the published build's", style="yellow", markup=False)
-    if added.replaced:
-        console.out.print("[yellow]it replaced another build; restart a running server to have it there[/]")
+    if added.is_new:
+        what = "It replaces another build" if added.replaced else "A running server has it at once"
+        console.out.print(f"{what}; submissions that are loaded there use it once they are loaded again.")
 
 
 def _state(build: BaseModel | None) -> str:

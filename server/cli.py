@@ -163,7 +163,7 @@ def pull(
         console.out.print(licence_text(store, chosen, hub), markup=False)
     console.out.print(f"Its licence is the {chosen.licence}.", markup=False)
     if not accept_license:
-        typer.confirm("Do you accept it?", abort=True)
+        typer.confirm("Do you accept it? (--accept-license says so without being asked)", abort=True)
     with console.progress_bars() as progress:
         submitted = pull_submission(store, chosen, name or chosen.name, hub, progress)
     _tell_published(submitted, name or chosen.name)

@@ -122,10 +122,13 @@ def test_list_says_what_is_here_and_who_needs_it(run: Run, tmp_path: Path, huber
 
 
 def test_pull_fetches_checks_and_leaves_nothing_behind(
-    run: Run, store: ModelsStore, hub: Any, hubert: dict[str, bytes]
+    run: Run, store: ModelsStore, hub: Any, hubert: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setenv("HF_TOKEN", "secret")
     told = run("base", "pull", "hubert").stdout
+    assert {request.authorization for request in hub.seen} == {"Bearer secret"}
     assert "licence MIT" in told
+    assert "once they are loaded again" in told
     assert "hubert is here" in told
     assert "not the published build" not in told
     build = store.base_models.get("hubert")
@@ -188,7 +191,7 @@ def test_add_says_what_is_not_the_published_one(
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert line == f"model.safetensors (sha256:{digest}) is not the published build's"
     assert run("base", "list").stdout.splitlines()[1].split()[:3] == ["hubert", "another", "build"]
-    assert "restart a running server" in run("base", "pull", "hubert").stdout
+    assert "It replaces another build" in run("base", "pull", "hubert").stdout
 
 
 def test_add_refuses_with_every_problem(run: Run, tmp_path: Path):
