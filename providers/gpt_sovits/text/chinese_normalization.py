@@ -45,9 +45,23 @@ def normalise(text: str, keep: str = "") -> str:
 
 
 def simplified(text: str) -> str:
-    """As many characters as before."""
+    """As many characters as before. Those of simplified text stay: 乾 in 乾清宫 isn't a traditional 干."""
     converted = _converter()(text)
-    return converted if len(converted) == len(text) else text
+    if len(converted) != len(text):
+        return text
+    return "".join(
+        new if _is_traditional(old, new) else old for old, new in zip(text, converted, strict=True)
+    )
+
+
+def _is_traditional(char: str, simplified: str) -> bool:
+    if char == simplified or not "\u4e00" <= simplified <= "\u9fa5":
+        return False
+    try:
+        char.encode("gb2312")
+    except UnicodeEncodeError:
+        return True
+    return char in "後麽"  # the only two that the standard has beside their simplified forms
 
 
 @cache
