@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     host_budget_gib: float = Field(8, ge=0, description="Weights kept in host memory when off the device.")
     conditioning_cache_mib: float = Field(256, ge=0, description="Conditionings kept in memory, by voice.")
     default_model: str = Field("demo", description="Submission that answers to OpenAI's model names.")
+    demo: bool = Field(True, description="Put the voices of the project into a store that has none.")
     preload: tuple[str, ...] = Field((), description="Submissions to load before the server is ready.")
 
     http_processes: int = Field(1, ge=1, description="Processes that serve HTTP.")

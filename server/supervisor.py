@@ -22,6 +22,7 @@ import structlog
 
 from models_store.store import ModelsStore
 from server import child, logs
+from server.demo_voices import submit_demo_voices
 from server.http.process import GRACE_S, clear_metrics
 from server.scheduling.address import run_folder
 from server.settings import Settings
@@ -64,7 +65,10 @@ def serve(
     check_exposure(settings)
     with only_server(settings.home_path), listen(settings.host, settings.port) as listener:
         clear_metrics(settings)
-        print(greeting(settings, listener, ModelsStore(settings.store_path).names()), flush=True)
+        store = ModelsStore(settings.store_path)
+        if settings.demo:
+            submit_demo_voices(store)
+        print(greeting(settings, listener, store.names()), flush=True)
         children = [Child("device process", worker_command, WORKER_STOP_S)]
         descriptor = listener.fileno()
         children += [

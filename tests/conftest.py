@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import json
+import os
 import shutil
 import sys
 import tarfile
@@ -30,6 +31,10 @@ from models_store.report import Converted
 GOLDEN = Path(__file__).parent / "golden" / "xtts"
 GPT_SOVITS_GOLDEN = Path(__file__).parent / "golden" / "gpt_sovits"
 UPSTREAM_VOCABULARY = Path(__file__).parents[2] / "shared" / "golden" / "xtts" / "submission" / "vocab.json"
+
+
+# Servers that tests start begin with an empty store, unless a test is about the project's own voices.
+os.environ.setdefault("VOICECORE_DEMO", "false")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

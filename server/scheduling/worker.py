@@ -230,6 +230,11 @@ _CALLS: dict[type, Callable[..., None]] = {
 }
 
 
+def _first_loaded(store: ModelsStore, settings: Settings) -> Sequence[str]:
+    """What was asked for; else the default model, so that the first request needn't wait for it."""
+    return settings.preload or [name for name in (settings.default_model,) if name in store.names()]
+
+
 async def _serve_until_told(worker: Worker, socket_path: Path, preload: Sequence[str]) -> None:
     serving = asyncio.ensure_future(worker.serve(socket_path, preload))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
@@ -260,7 +265,7 @@ def _run() -> int:
             log.error("the device process can't start", error=str(error))
             return child.EXIT_UNUSABLE
         try:
-            asyncio.run(_serve_until_told(worker, socket_path, settings.preload))
+            asyncio.run(_serve_until_told(worker, socket_path, _first_loaded(worker.store, settings)))
         except Exception:
             return EXIT_DEVICE_LOST
     return 0
