@@ -16,7 +16,7 @@ SAMPLE_RATE_HZ = 16_000
 WINDOW_LENGTH = 400  # 25 ms
 HOP_LENGTH = 160  # 10 ms
 FFT_LENGTH = 512
-LOWEST_HZ = 20.0
+LOWEST_HZ, HIGHEST_HZ = 20.0, 8_000.0
 PRE_EMPHASIS = 0.97
 FLOOR = float(np.finfo(np.float32).eps)  # of the power, so that silence has a logarithm
 
@@ -40,14 +40,15 @@ def _povey_window() -> Tensor:
 @lru_cache(maxsize=4)
 def _filters(num_mels: int) -> Tensor:
     """Triangles [257, num_mels] between points evenly spaced in mel, drawn over mel and not over hertz."""
-    corners = np.linspace(_mel(LOWEST_HZ), _mel(SAMPLE_RATE_HZ / 2), num_mels + 2)
-    mels = _mel(np.arange(FFT_LENGTH // 2) * SAMPLE_RATE_HZ / FFT_LENGTH)[:, None]
-    lower, centre, upper = corners[:-2], corners[1:-1], corners[2:]
+    lowest, highest = (float(_mel(torch.tensor(hz, dtype=torch.float64))) for hz in (LOWEST_HZ, HIGHEST_HZ))
+    step = (highest - lowest) / (num_mels + 1)
+    # In float32 and in torchaudio's order: the rounding is worth 2e-4 in the logarithms of soft bands.
+    mels = _mel(torch.arange(FFT_LENGTH // 2) * (SAMPLE_RATE_HZ / FFT_LENGTH))[:, None]
+    lower, centre, upper = (lowest + (torch.arange(num_mels) + float(i)) * step for i in range(3))
     rising, falling = (mels - lower) / (centre - lower), (upper - mels) / (upper - centre)
-    filters = np.minimum(rising, falling).clip(min=0)
-    # Kaldi leaves the highest frequency out.
-    return torch.from_numpy(np.pad(filters, ((0, 1), (0, 0))).astype(np.float32))
+    filters = torch.minimum(rising, falling).clamp(min=0)
+    return F.pad(filters, (0, 0, 0, 1))  # Kaldi leaves the highest frequency out
 
 
-def _mel(frequency_hz: float | np.ndarray) -> np.ndarray:
-    return 1127 * np.log(1 + np.asarray(frequency_hz) / 700)
+def _mel(frequency_hz: Tensor) -> Tensor:
+    return 1127.0 * (1.0 + frequency_hz / 700.0).log()

@@ -41,6 +41,7 @@ class GptSovitsTextFrontEnd:
             repetition_penalty=1.35,
             max_tokens=min(MAX_TOKENS, int(self._config.max_audio_s * architecture.token_rate_hz)),
             seed=0,
+            noise_scale=0.5,
         )
 
     def prompts(self, text: str, language: str | None, method: str = DEFAULT_METHOD) -> list[Prompt]:

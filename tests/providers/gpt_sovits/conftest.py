@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models_store.checkpoints.architecture import HifiganArchitecture
-from models_store.checkpoints.gpt_sovits_architecture import (
-    FlowArchitecture,
-    GptSovitsArchitecture,
-    PriorEncoderArchitecture,
-    StyleEncoderArchitecture,
-    TextToSemanticArchitecture,
-)
+from models_store.checkpoints.gpt_sovits_architecture import GptSovitsArchitecture, GptSovitsConfig
+from models_store.recordings import read_recording
+from models_store.report import Converted
+from models_store.submission import Submission, SubmissionFiles, Voice
 from providers.gpt_sovits.noise import FrameNoise
 from providers.gpt_sovits.reference import Style
 from providers.gpt_sovits.sovits import Sovits, SpeechStart, prepare_generator
+from providers.interface import Recording, ReferenceVoice
 
 
 class GoldenModel(NamedTuple):
@@ -34,98 +32,24 @@ class GoldenModel(NamedTuple):
     phones: list[Tensor]  # of the golden texts
 
 
-class _PublishedConfig:
-    """In place of the training code's class in a checkpoint."""
-
-
-def _read_sovits(path: Path) -> dict[str, Tensor]:
-    data = path.read_bytes()
-    with torch.serialization.safe_globals([(_PublishedConfig, "utils.HParams")]):
-        tensors = torch.load(io.BytesIO(b"PK" + data[2:]), weights_only=True)["weight"]
-    weights = {}
-    for name, tensor in tensors.items():
-        if name.endswith(".weight_v"):
-            magnitude = tensors[name.removesuffix("v") + "g"].float()
-            direction = tensor.float()
-            scale = magnitude / direction.flatten(1).norm(dim=1)[:, None, None]
-            weights[name.removesuffix("_v")] = direction * scale
-        elif not name.endswith(".weight_g"):
-            weights[name] = tensor.float()
-    return weights
-
-
-def _architecture(variant: str, weights: Mapping[str, Tensor]) -> GptSovitsArchitecture:
-    """Of the golden models: sizes that differ from the published ones are read off the tensors."""
-    symbols = "v1" if variant == "v1" else "v2"
-    style_channels = weights["ref_enc.fc.fc.weight"].shape[0]
-    initial_channels, latent_channels, _ = weights["dec.conv_pre.weight"].shape
-    return GptSovitsArchitecture(
-        variant=variant,
-        symbols=symbols,
-        text_to_semantic=TextToSemanticArchitecture(
-            layers=3,
-            channels=64,
-            heads=4,
-            feed_forward_channels=256,
-            phonemes=512 if symbols == "v1" else 732,
-            bert_channels=1024,
-            audio_tokens=1025,
-            stop_audio_token=1024,
-        ),
-        ssl_channels=768,
-        codebook_tokens=1024,
-        prior=PriorEncoderArchitecture(
-            channels=192,
-            feed_forward_channels=64,
-            feed_forward_kernel=3,
-            heads=2,
-            window=4,
-            ssl_layers=1,
-            text_layers=2,
-            fused_layers=1,
-            phonemes=len(weights["enc_p.text_embedding.weight"]),
-            mrte_channels=512,
-            mrte_heads=4,
-        ),
-        flow=FlowArchitecture(latent_channels, hidden_channels=192, couplings=4, layers=4, kernel=5),
-        style=StyleEncoderArchitecture(
-            bins=weights["ref_enc.spectral.0.fc.weight"].shape[1],
-            channels=128,
-            heads=2,
-            kernel=5,
-            style_channels=style_channels,
-        ),
-        vocoder=HifiganArchitecture(
-            in_channels=latent_channels,
-            initial_channels=initial_channels,
-            upsample_strides=(10, 8, 2, 2, 2),
-            upsample_kernels=(16, 16, 8, 2, 2),
-            resblock_kernels=(3, 7, 11),
-            resblock_dilations=((1, 3, 5),) * 3,
-            speaker_channels=style_channels,
-        ),
-        speaker_vector_channels=20480 if "sv_emb.weight" in weights else None,
-        sample_rate_hz=32_000,
-        token_rate_hz=25,
-        spectrogram_window=2048,
-        spectrogram_hop=640,
-    )
-
-
 @pytest.fixture(scope="session")
 def golden_model(
-    gpt_sovits_models: Path, gpt_sovits_golden: Mapping[str, np.ndarray], gpt_sovits_golden_meta: Any
+    convert_gpt_sovits: Callable[[str], Converted],
+    gpt_sovits_golden: Mapping[str, np.ndarray],
+    gpt_sovits_golden_meta: Any,
 ) -> Callable[[str], GoldenModel]:
     """`golden_model(variant)`: "v1", "v2" or "v2Pro"."""
 
     @cache
     def read(variant: str) -> GoldenModel:
-        weights = _read_sovits(gpt_sovits_models / variant / "sovits.pth")
+        files = convert_gpt_sovits(variant).files
+        config = msgspec.json.decode(files["config"].read_bytes(), type=GptSovitsConfig)
+        weights = {name: tensor.float() for name, tensor in load_file(files["sovits_weights"]).items()}
         names = ("ge_after_sv_prelu", "ge512") if variant == "v2Pro" else ("ref_enc_out", "ref_enc_out")
         style = Style(*(torch.from_numpy(gpt_sovits_golden[f"{variant}_{name}"]) for name in names))
         texts = gpt_sovits_golden_meta["versions"][variant]["t2s_texts"]
         phones = [torch.tensor(text["phone_ids"]) for text in texts]
-        return GoldenModel(variant, _architecture(variant, weights), weights, style, phones)
+        return GoldenModel(variant, config.architecture, weights, style, phones)
 
     return read
 
@@ -164,3 +88,58 @@ def golden_start(golden_model: Callable[[str], GoldenModel]) -> Callable[..., Sp
         return SpeechStart(model.phones[text], model.style, noise, speed)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def speaker_weights(gpt_sovits_golden_folder: Path) -> dict[str, Tensor]:
+    """The golden ERes2NetV2, which is stored by the places of its few weights that aren't zero."""
+    weights = {}
+    with np.load(gpt_sovits_golden_folder / "sv_sparse.npz") as stored:
+        names = [entry.removeprefix("shape|") for entry in stored.files if entry.startswith("shape|")]
+        for name in names:
+            shape = tuple(stored[f"shape|{name}"])
+            if f"full|{name}" in stored.files:
+                values = stored[f"full|{name}"].astype(np.float32)
+            else:
+                values = np.zeros(int(np.prod(shape)), np.float32)
+                values[np.cumsum(stored[f"dpos|{name}"].astype(np.int64))] = stored[f"val|{name}"]
+            weights[name] = torch.from_numpy(values.reshape(shape))
+    return weights
+
+
+@pytest.fixture(scope="session")
+def base_models(
+    gpt_sovits_models: Path, speaker_weights: Mapping[str, Tensor], tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Path]:
+    """Role → folder, as the store keeps them."""
+    speaker = tmp_path_factory.mktemp("eres2netv2")
+    save_file(dict(speaker_weights), speaker / "model.safetensors")
+    return {
+        "hubert": gpt_sovits_models / "chinese-hubert-base",
+        "roberta": gpt_sovits_models / "chinese-roberta-wwm-ext-large",
+        "eres2netv2": speaker,
+    }
+
+
+@pytest.fixture(scope="session")
+def golden_files(
+    convert_gpt_sovits: Callable[[str], Converted], base_models: Mapping[str, Path]
+) -> Callable[..., SubmissionFiles]:
+    """`golden_files(variant, missing=())`: a golden submission, without base models of some roles."""
+
+    def make(variant: str, missing: Collection[str] = ()) -> SubmissionFiles:
+        converted = convert_gpt_sovits(variant)
+        voice = Voice((), converted.duration_s, converted.language, converted.transcript)
+        submission = Submission("gpt_sovits", variant, converted.languages, {}, voice, submitted_at="")
+        present = {role: folder for role, folder in base_models.items() if role not in missing}
+        return SubmissionFiles(submission, converted.files, (converted.recording,), present)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def golden_voice(convert_gpt_sovits: Callable[[str], Converted]) -> ReferenceVoice:
+    """The golden submissions' own recording: 3.6 s at 32 kHz, in English."""
+    converted = convert_gpt_sovits("v2")
+    recording = Recording(*read_recording(converted.recording))
+    return ReferenceVoice((recording,), converted.language, converted.transcript)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import soundfile
 import torch
@@ -10,22 +9,8 @@ from providers.gpt_sovits.speaker_vector import SpeakerVectors
 
 
 @pytest.fixture(scope="module")
-def speaker_vectors(gpt_sovits_golden_folder):
-    """The golden network, which is stored by the places of its few weights that aren't zero."""
-    weights = {}
-    with np.load(gpt_sovits_golden_folder / "sv_sparse.npz") as stored:
-        for entry in stored.files:
-            kind, _, name = entry.partition("|")
-            if kind != "shape":
-                continue
-            shape = tuple(stored[entry])
-            if f"full|{name}" in stored.files:
-                values = stored[f"full|{name}"].astype(np.float32)
-            else:
-                values = np.zeros(int(np.prod(shape)), np.float32)
-                values[np.cumsum(stored[f"dpos|{name}"].astype(np.int64))] = stored[f"val|{name}"]
-            weights[name] = torch.from_numpy(values.reshape(shape))
-    return SpeakerVectors(weights)
+def speaker_vectors(speaker_weights):
+    return SpeakerVectors(speaker_weights)
 
 
 def test_golden_samples(gpt_sovits_golden_folder, gpt_sovits_golden, check_golden):
