@@ -32,7 +32,8 @@ _ABBREVIATIONS = (
 )
 _BETWEEN_WORDS = re.compile(r"(?<=\w)[^\w\s'.,?!\-]+(?=\w)|_+")
 _UNSPOKEN = re.compile(r"[^ A-Za-z'.,?!\-]")
-_SHOUTED = re.compile(r"\b[A-Z]{4,}\b")
+# A long word in capitals, or three words in a row.
+_SHOUTED = re.compile(r"\b[A-Z']+(?:[ ,]+[A-Z']+){2,}\b|\b[A-Z]{4,}\b")
 _INNER_CAPITAL = re.compile(r"(?<=\S)([A-Z])")
 # As published: a mark after a space goes too.
 _MARKS_IN_A_ROW = re.compile(r"([!?…,.\-\s])[!?…,.\-]+")
@@ -78,5 +79,12 @@ def _initials(match: re.Match[str]) -> str:
 
 
 def _read_or_spell(match: re.Match[str]) -> str:
-    """Words in capitals are read where they are words: NASA, STOP. Others are spelled letter by letter."""
-    return match[0].lower() if contains(match[0].lower()) else match[0]
+    """Capitals are read where they are words: NASA, STOP, THIS IS IT. Others are spelled letter by letter."""
+    words = re.findall(r"[A-Z']+", match[0])
+    if any(len(word) > 2 for word in words) and all(contains(word.lower()) for word in words):
+        return match[0].lower()
+    return re.sub(r"\b[A-Z]{4,}\b", lambda long: _lower_if_known(long[0]), match[0])
+
+
+def _lower_if_known(word: str) -> str:
+    return word.lower() if contains(word.lower()) else word

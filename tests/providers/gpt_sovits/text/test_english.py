@@ -51,6 +51,9 @@ def test_numbers_are_words(written: str, said: str) -> None:
     [
         ("OpenAI's MyGO", "Open A I's My G O"),
         ("the U.S. and the U.K.", "the U S and the U K"),
+        ("THIS IS NOT IT, it's AS IS", "this is not it, it's A S I S"),
+        ("A B C", "A B C"),
+        ("the NASA ABC XYZQ", "the nasa A B C X Y Z Q"),
         ("STOP! NASA, not GPTX", "stop! nasa, not G P T X"),
         ("e.g. this, i.e. that", "for example this, that is that"),
         ("A&B and/or user@example.com", "A and B and or user at example dot com"),
