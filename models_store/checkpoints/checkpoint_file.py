@@ -13,6 +13,7 @@ from models_store.checkpoints.stored_tensor import StoredTensor
 
 MAX_ENTRIES = 20_000  # of a state dict; a trainer's has 2,500
 MAX_NAME_CHARS = 120
+RESAVE = "Save the checkpoint again from the trained model."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,6 @@ class CheckpointFile:
     source: str  # which file to upload instead of another
     num_tensors: str  # in words
     headers: frozenset[str] = frozenset()  # two digits that may stand where the zip's magic begins
-
-    @property
-    def resave(self) -> str:
-        return "Save the checkpoint again from the trained model."
 
 
 def open_checkpoint(file: CheckpointFile, descriptor: int, findings: Findings) -> Checkpoint | None:
@@ -67,7 +64,7 @@ def state_dict(file: CheckpointFile, value: Any, findings: Findings) -> Mapping[
     state = value.get(file.key) if isinstance(value, dict) and file.key in value else value
     if isinstance(state, dict) and len(state) > MAX_ENTRIES:
         found = f"a state dict of {len(state)} entries"
-        findings.refuse("BadCheckpoint", file.name, found, file.num_tensors, file.resave)
+        findings.refuse("BadCheckpoint", file.name, found, file.num_tensors, RESAVE)
         return None
     if isinstance(state, dict) and any(isinstance(entry, StoredTensor) for entry in state.values()):
         return state

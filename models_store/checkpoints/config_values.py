@@ -45,6 +45,13 @@ class Config(NamedTuple):
     document: Mapping[str, Any]
 
 
+def read_content(descriptor: int, limit: int) -> bytes:
+    """An open file's content, or one byte more than the limit of a longer one."""
+    with open(descriptor, "rb", closefd=False) as file:
+        file.seek(0)
+        return file.read(limit + 1)
+
+
 def parse_object(data: bytes, file: str, max_bytes: int, findings: Findings) -> dict[str, Any]:
     """The JSON object in these bytes of `file`. Raises Unreadable."""
     expected = "the JSON object that came with the model"

@@ -9,14 +9,14 @@ finite. Both weights stay files of their own, because fine-tunes often share one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import msgspec
 
 from models_store.checkpoints.checkpoint_file import CheckpointFile, open_checkpoint, state_dict
+from models_store.checkpoints.config_values import read_content
 from models_store.checkpoints.conversion import Progress, Source, check_size, copy_weights, size_facts
-from models_store.checkpoints.findings import Findings, by_importance
+from models_store.checkpoints.findings import Findings
 from models_store.checkpoints.gpt_sovits_architecture import GptSovitsArchitecture, GptSovitsConfig
 from models_store.checkpoints.gpt_sovits_checks import (
     check_gpt,
@@ -51,8 +51,6 @@ from models_store.checkpoints.gpt_sovits_variants import (
 from models_store.checkpoints.safetensors_file import write_all
 from models_store.checkpoints.shapes import Shapes, compare_shapes
 from models_store.checkpoints.weights import Weights, collect_weights
-
-MAX_LISTED = 500  # problems; nobody reads more
 
 
 class Opened(NamedTuple):
@@ -109,9 +107,7 @@ def convert(files: Mapping[str, int], arguments: Mapping[str, Any], progress: Pr
     return {
         "variant": variant.name if variant else None,
         "languages": languages or (),
-        "problems": [asdict(problem) for problem in by_importance(findings.problems)[:MAX_LISTED]],
-        "num_problems": len(findings.problems),
-        "warnings": [asdict(warning) for warning in findings.warnings],
+        **findings.to_dict(),
         "facts": {**(_model_facts(model) if model else {}), **_reference_facts(reference)},
         "reference": reference and reference.to_dict(),
     }
@@ -131,9 +127,7 @@ def _read_reference(
 ) -> Reference | None:
     if descriptor is None:
         return None
-    with open(descriptor, "rb", closefd=False) as file:
-        file.seek(0)
-        return read_reference(file.read(MAX_CONFIG_BYTES + 1), languages, findings)
+    return read_reference(read_content(descriptor, MAX_CONFIG_BYTES), languages, findings)
 
 
 def _read_variant(sovits: Opened, findings: Findings) -> Variant | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from models_store.checkpoints.checkpoint_file import CheckpointFile
 from models_store.checkpoints.findings import Findings
@@ -105,10 +106,9 @@ def check_sovits(architecture: GptSovitsArchitecture, config: SovitsConfig, find
 
 
 def _compare_with_config(
-    file: CheckpointFile, from_tensors: dict[str, int], values: object, findings: Findings
+    file: CheckpointFile, from_tensors: Mapping[str, int], stated: Mapping[str, Any], findings: Findings
 ) -> None:
     """Sizes that the tensors and the config in the same file both state."""
-    stated = values if isinstance(values, dict) else {}
     for path, size in from_tensors.items():
         if path in stated and stated[path] != size:
             findings.refuse(

@@ -17,7 +17,7 @@ from models_store.checkpoints.gpt_sovits_architecture import (
     TextToSemanticArchitecture,
 )
 from models_store.checkpoints.gpt_sovits_config import HOP, SAMPLE_RATE_HZ, WINDOW, GptConfig, SovitsConfig
-from models_store.checkpoints.gpt_sovits_variants import SYMBOLS, Variant
+from models_store.checkpoints.gpt_sovits_variants import HEADER_NAMES, SYMBOLS, Variant
 from models_store.checkpoints.shapes import Entries, Shape, Shapes, layer, repeats, sizes, vote
 
 SOVITS = CheckpointFile(
@@ -32,7 +32,7 @@ SOVITS = CheckpointFile(
     plain_save="{'weight': model.state_dict(), 'config': config}",
     source="Upload the file of the folder SoVITS_weights that GPT-SoVITS's training wrote.",
     num_tensors="the seven hundred of a SoVITS model",
-    headers=frozenset(("00", "01", "02", "03", "04", "05", "06")),
+    headers=frozenset(HEADER_NAMES),
 )
 GPT = CheckpointFile(
     name="gpt.ckpt",

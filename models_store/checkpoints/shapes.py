@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from models_store.checkpoints.checkpoint_file import CheckpointFile, shown
+from models_store.checkpoints.checkpoint_file import RESAVE, CheckpointFile, shown
 from models_store.checkpoints.findings import Findings
 
 Shape = tuple[int, ...]
@@ -61,14 +61,14 @@ def compare_shapes(
     unexpected = [name for name in shapes if name not in expected]
     for name in missing:
         it = f"it, of shape {shown_shape(expected[name])}"
-        findings.refuse("MissingTensor", file.name, f"no {name}", it, file.resave)
+        findings.refuse("MissingTensor", file.name, f"no {name}", it, RESAVE)
     for name, remedy in _suggestions(unexpected, missing):
         found = f"{shown(name)} of shape {shown_shape(shapes[name])}"
         findings.refuse("UnexpectedTensor", file.name, found, f"only {file.title}'s tensors", remedy)
     for name, shape in expected.items():
         if name in shapes and shapes[name] != shape and name not in reported:
             found = f"{name} of shape {shown_shape(shapes[name])}"
-            findings.refuse("WrongShape", file.name, found, f"shape {shown_shape(shape)}", file.resave)
+            findings.refuse("WrongShape", file.name, found, f"shape {shown_shape(shape)}", RESAVE)
 
 
 def _suggestions(unexpected: list[str], missing: list[str]) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from models_store.checkpoints.checkpoint_file import CheckpointFile, shown
+from models_store.checkpoints.checkpoint_file import RESAVE, CheckpointFile, shown
 from models_store.checkpoints.findings import Findings
 from models_store.checkpoints.safetensors_file import ITEM_SIZES, Entry
 from models_store.checkpoints.stored_tensor import (
@@ -176,4 +176,4 @@ def _assemble(
 def _refuse(
     file: CheckpointFile, findings: Findings, code: str, found: str, expected: str, name: str
 ) -> None:
-    findings.refuse(code, file.name, f"{shown(name)}: {found}", expected, file.resave)
+    findings.refuse(code, file.name, f"{shown(name)}: {found}", expected, RESAVE)

@@ -7,15 +7,15 @@ every tensor of the resulting architecture must be there in its shape, and every
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import msgspec
 
 from models_store.checkpoints.architecture import XttsArchitecture, XttsConfig
 from models_store.checkpoints.checkpoint_file import open_checkpoint, state_dict
+from models_store.checkpoints.config_values import read_content
 from models_store.checkpoints.conversion import Progress, Source, check_size, copy_weights, size_facts
-from models_store.checkpoints.findings import Findings, by_importance
+from models_store.checkpoints.findings import Findings
 from models_store.checkpoints.safetensors_file import write_all
 from models_store.checkpoints.shapes import Shapes, compare_shapes
 from models_store.checkpoints.weights import collect_weights
@@ -32,7 +32,6 @@ from models_store.checkpoints.xtts_config import (
 from models_store.checkpoints.xtts_tensors import MODEL, TEXT_EMBEDDING, expected_shapes, read_architecture
 
 VARIANT = "v2"
-MAX_LISTED = 500  # problems; nobody reads more
 
 
 class Model(NamedTuple):
@@ -58,26 +57,19 @@ def convert(files: Mapping[str, int], arguments: Mapping[str, Any], progress: Pr
         if config and vocabulary and not findings.problems:
             stored = _stored_config(model.architecture, config, vocabulary)
             write_all(files["config_out"], msgspec.json.encode(stored))
-            write_all(files["vocabulary_out"], _read(files["vocabulary"], MAX_VOCABULARY_BYTES))
+            write_all(files["vocabulary_out"], read_content(files["vocabulary"], MAX_VOCABULARY_BYTES))
     return {
         "variant": VARIANT,
         "languages": config.languages if config else (),
-        "problems": [asdict(problem) for problem in by_importance(findings.problems)[:MAX_LISTED]],
-        "num_problems": len(findings.problems),
-        "warnings": [asdict(warning) for warning in findings.warnings],
+        **findings.to_dict(),
         "facts": _facts(model, vocabulary) if model else {},
     }
 
 
-def _read(descriptor: int, limit: int) -> bytes:
-    """The file's content, or one byte more than the limit of a longer one."""
-    with open(descriptor, "rb", closefd=False) as file:
-        file.seek(0)
-        return file.read(limit + 1)
-
-
 def _read_config(files: Mapping[str, int], findings: Findings) -> PublishedConfig | None:
-    return read_config(_read(files["config"], MAX_CONFIG_BYTES), findings) if "config" in files else None
+    return (
+        read_config(read_content(files["config"], MAX_CONFIG_BYTES), findings) if "config" in files else None
+    )
 
 
 def _read_vocabulary(
@@ -85,7 +77,7 @@ def _read_vocabulary(
 ) -> Vocabulary | None:
     if "vocabulary" not in files:
         return None
-    data = _read(files["vocabulary"], MAX_VOCABULARY_BYTES)
+    data = read_content(files["vocabulary"], MAX_VOCABULARY_BYTES)
     return read_vocabulary(data, config.languages if config else (), findings)
 
 
