@@ -3,8 +3,8 @@
 The longest stretches that the word shares with dictionary words vote, letter by letter, for the phones that
 the letters have there (after Dedina and Nusbaum, 1991, "PRONOUNCE: a program for pronunciation by analogy");
 of the best votes, the path with one primary stress is taken. Of words held out of the dictionary 60 % come
-out exactly, stress included; most are names. The published front end has a small recurrent network here, of
-which no package brings the weights.
+out exactly, stress included; most are names. The published front end has a small recurrent network here; the
+package with its weights needs one that is GPL and has no wheel, and downloads when it is imported.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ class Words:
     def __init__(self, words: Iterable[str], pronunciation: Callable[[str], Pronunciation]) -> None:
         self._words = sorted(word for word in words if re.fullmatch("[a-z]{2,}", word))
         self._pronunciation = pronunciation
-        self._text = "".join(f"{_EDGE}{word}{_EDGE}" for word in self._words)
+        self._text = "".join(f"{_EDGE}{word}{_EDGE}\n" for word in self._words)
         self._starts: list[int] = []
         start = 0
         for word in self._words:
             self._starts.append(start)
-            start += len(word) + 2
+            start += len(f"{_EDGE}{word}{_EDGE}\n")
 
     def have(self, stretch: str) -> bool:
         return stretch in self._text

@@ -1,7 +1,7 @@
 """One English word → phones: the dictionary, then what can be told from its form, then its spelling.
 
-Unknown compounds aren't split before they are guessed at: of 300 held-out words that are two others, analogy
-gets two thirds right and the two words' own phones a half ("be" in "become").
+Unknown compounds aren't split before they are guessed at: of 101 common words that are two others, and were
+held out of the dictionary, analogy gets 74 right and the two words' own phones 35.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ def word_phones(word: str) -> Pronunciation:
     if "-" in word:
         return tuple(phone for part in word.split("-") if part for phone in word_phones(part))
     if len(word) <= _MAX_SPELLED_LETTERS or len(word) > _MAX_WORD_LETTERS:
-        return tuple(phone for letter in word for phone in _name(letter))
+        return _spelled(word)
     if match := _POSSESSIVE.fullmatch(word):
         stem = word_phones(match[1])
         return (*stem, *_possessive(stem[-1]))
-    return guess(word.replace("'", ""))
+    return guess(word.replace("'", "")) or _spelled(word)
+
+
+def _spelled(word: str) -> Pronunciation:
+    return tuple(phone for letter in word for phone in _name(letter))
 
 
 def _name(letter: str) -> Pronunciation:

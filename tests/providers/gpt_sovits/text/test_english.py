@@ -154,6 +154,13 @@ def test_words_younger_than_the_dictionary(word: str, phones: str) -> None:
     assert " ".join(word_phones(word)) == phones
 
 
+@pytest.mark.parametrize(
+    "text", ["a-'-b", "a-''''-b", "hhhh's", "x'y'z'w", "A'-'-'-'-Z", "b''''''c", "q" * 30]
+)
+def test_odd_words_are_said_somehow(text: str) -> None:
+    assert set(english.phones(text, _V2).names) - set("-,'")
+
+
 def test_what_is_too_long_for_a_word_is_spelled() -> None:
     assert word_phones("x" * 31) == ("EH1", "K", "S") * 31
 
