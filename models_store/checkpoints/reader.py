@@ -265,7 +265,9 @@ _CALLS: Mapping[str, _Call] = {
     # GPT-SoVITS's config in sovits.pth; in pretrained gpt.ckpt, paths of the machine that trained it.
     "utils.HParams": _attributes,
     **{
-        f"pathlib.{kind}": _inert for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+        f"{module}.{kind}": _inert
+        for module in ("pathlib", "pathlib._local")  # until Python 3.12, in 3.13
+        for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
     },
     # What trainers keep beside the weights: optimizers, losses as numpy scalars, devices, types.
     "TTS.utils.radam.RAdam": _inert,

@@ -16,6 +16,8 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.random_gpt_sovits import pickled_config
+from benchmarks.random_xtts import stand_in_classes
 from models_store.checkpoints.pickled import Inert, Name, PickleDamaged, read_pickle
 from models_store.checkpoints.reader import Checkpoint, CheckpointDamaged, read_checkpoint
 from models_store.checkpoints.stored_tensor import StoredTensor, all_finite, defect, pieces, to_float32, whole
@@ -133,6 +135,28 @@ def test_known_objects_are_inert_and_not_foreign(zip_form: bool, file: Path) -> 
     assert checkpoint.foreign_names == ()
     assert isinstance(found["loss"], Inert)
     assert found["dtype"] == Name("torch", "float16")
+
+
+def test_config_objects_are_read_as_their_attributes(file: Path) -> None:
+    with stand_in_classes({"HParams": "utils"}) as classes:
+        config = pickled_config({"data": {"hop_length": 640}, "betas": [0.8, 0.99]}, classes["HParams"])
+        found, checkpoint = read(saved({"config": config}), file)
+    assert checkpoint.foreign_names == ()
+    assert found == {"config": {"data": {"hop_length": 640}, "betas": [0.8, 0.99]}}
+
+
+@pytest.mark.parametrize("zip_form", [True, False], ids=["zip", "old"])
+def test_digits_over_the_magic_are_taken_only_of_a_zip_and_only_if_named(zip_form: bool, file: Path) -> None:
+    data = saved({"t": torch.arange(4)}, zip_form)
+    file.write_bytes(b"05" + data[2:])
+    with file.open("rb") as opened:
+        with pytest.raises(CheckpointDamaged):
+            read_checkpoint(opened.fileno(), {"06"})
+        if zip_form:
+            assert read_checkpoint(opened.fileno(), {"05", "06"}).header == "05"
+        else:
+            with pytest.raises(CheckpointDamaged, match="no PyTorch checkpoint"):
+                read_checkpoint(opened.fileno(), {"05", "06"})
 
 
 def test_foreign_objects_are_named_all_at_once(file: Path) -> None:

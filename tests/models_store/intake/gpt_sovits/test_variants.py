@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import pytest
@@ -183,6 +183,12 @@ def test_configs_that_do_not_fit_are_refused(
     result = judge(make_submission(**{key: changes}))
     assert {problem["file"] for problem in result["problems"]} == {file}
     assert any(found in problem["found"] for problem in result["problems"])
+
+
+def test_paths_of_the_training_machine_are_no_code(make_submission: MakeSubmission, judge: Judge) -> None:
+    changes = {"output_dir": Path("logs/s1"), "train_phoneme_path": PureWindowsPath("C:/logs")}
+    result = judge(make_submission(gpt_config_changes=changes))
+    assert (result["problems"], result["warnings"]) == ([], [])
 
 
 @pytest.mark.parametrize("file", ["sovits", "gpt"])
