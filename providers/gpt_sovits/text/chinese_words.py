@@ -14,6 +14,18 @@ from typing import Any, NamedTuple
 
 from providers.gpt_sovits.text.pinyin import word_readings
 
+# Words in -儿 that would be parted before it, or joined to what follows: 胡同 + 儿里.
+_TAUGHT = {
+    "小院儿": "n",
+    "胡同儿": "ns",
+    "范儿": "n",
+    "老汉儿": "n",
+    "撒欢儿": "v",
+    "寻老礼儿": "v",
+    "妥妥儿": "a",
+    "媳妇儿": "n",
+}
+
 
 class Word(NamedTuple):
     text: str
@@ -44,7 +56,10 @@ def _segmenter() -> Any:
     # Reading the dictionary takes a fifth of a second.
     import rjieba
 
-    return rjieba.Jieba()
+    segmenter = rjieba.Jieba()
+    for word, tag in _TAUGHT.items():
+        segmenter.add_word(word, None, tag)
+    return segmenter
 
 
 def _join_bu(words: Iterable[Word]) -> list[Word]:

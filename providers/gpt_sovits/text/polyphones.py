@@ -90,6 +90,7 @@ class G2pw:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # a process per core speaks text already
+        options.log_severity_level = 3  # errors; the published graph has warnings of its own
         session = onnxruntime.InferenceSession(
             str(folder / "g2pW.onnx"), options, providers=["CPUExecutionProvider"]
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from providers.gpt_sovits.text.chinese_numbers import UNITS
@@ -55,6 +56,7 @@ def segments(text: str, language: str) -> list[Segment]:
 _CHINESE_OF = {"auto": "zh", "auto_yue": "yue"}
 
 
+@lru_cache(maxsize=8_192)
 def _script(char: str) -> str:
     return next((name for name, pattern in _SCRIPTS if pattern.match(char)), "")
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from providers.gpt_sovits.text import chinese
+from providers.gpt_sovits.text import cantonese, chinese
 from providers.gpt_sovits.text.pinyin import is_reading, phones_of, phrase_readings, word_readings
 from providers.gpt_sovits.text.symbols import TableName, symbol_table
 
@@ -142,6 +144,18 @@ def test_characters_without_a_reading_are_unknown() -> None:
     phones = chinese.phones("兙克", symbol_table("v1"))
     assert phones.names == ("UNK", "k", "e4")
     assert phones.word2ph == (1, 2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.text(
+        st.sampled_from("你好一不儿了个我後乾嗯12.%-:，。！？￥^$年月点²+/ abk兙〆…·《あ한🙂"), max_size=30
+    )
+)
+def test_any_text_has_phones_that_the_tables_number(text: str) -> None:
+    for table in (symbol_table("v1"), symbol_table("v2")):
+        for read in (chinese.phones, cantonese.phones):
+            table.ids(read(text, table).names)
 
 
 def test_nothing_comes_of_nothing() -> None:
