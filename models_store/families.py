@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from models_store.errors import Problem
@@ -35,7 +35,7 @@ class Layout:
     files: tuple[LayoutFile, ...]
     recording: str | None  # None: the task reads its name out of the submission
     recording_length: RecordingLength
-    task: str | None  # None: recognised, not served yet
+    task: str
     outputs: Mapping[str, str]  # role of the stored blob → what the task calls the descriptor
 
     def names(self, recording: str | None) -> set[str]:
@@ -69,8 +69,7 @@ GPT_SOVITS = Layout(
     task="models_store.checkpoints.gpt_sovits:convert",
     outputs={"sovits_weights": "sovits_weights", "gpt_weights": "gpt_weights", "config": "config_out"},
 )
-# GPT-SoVITS's row without its task until its engine serves what it converts.
-LAYOUTS = (XTTS, replace(GPT_SOVITS, task=None))
+LAYOUTS = (XTTS, GPT_SOVITS)
 
 
 def recognise(paths: Mapping[str, Path]) -> Layout | None:
@@ -147,14 +146,6 @@ def unknown_family(paths: Mapping[str, Path]) -> Problem:
         found = _named([*paths]) if paths else "no files"
         remedy = "Submit a folder, or an archive of one, with the files of one family at its top."
     return Problem("UnknownFamily", "", found, folders, remedy)
-
-
-def not_served(layout: Layout) -> Problem:
-    names = ", ".join(file.name for file in layout.files if file.tells_family)
-    found = f"a {layout.title} submission ({names})"
-    served = ", ".join(layout.title for layout in LAYOUTS if layout.task)
-    remedy = f"This server does not run {layout.title} yet; submit a {served} folder."
-    return Problem("UnknownFamily", "", found, f"a family that is served: {served}", remedy)
 
 
 def _named(names: list[str]) -> str:

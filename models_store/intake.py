@@ -21,7 +21,6 @@ from models_store.families import (
     Layout,
     ignored_files,
     missing_files,
-    not_served,
     recognise,
     unknown_family,
 )
@@ -78,9 +77,7 @@ def read_submission(
     layout = recognise(paths)
     if layout is None:
         return _refused(unknown_family(paths))
-    if layout.task is None:
-        return Checked(Report(layout.family, problems=(not_served(layout),)), None)
-    return _read_layout(layout, layout.task, paths, scratch, progress, limits)
+    return _read_layout(layout, paths, scratch, progress, limits)
 
 
 def check(path: Path, progress: ProgressCallback | None = None, limits: Limits | None = None) -> Report:
@@ -91,7 +88,6 @@ def check(path: Path, progress: ProgressCallback | None = None, limits: Limits |
 
 def _read_layout(
     layout: Layout,
-    task: str,
     paths: Mapping[str, Path],
     scratch: Path,
     progress: ProgressCallback | None,
@@ -99,7 +95,7 @@ def _read_layout(
 ) -> Checked:
     outputs = {role: scratch / role for role in layout.outputs}
     try:
-        outcome = _run(layout, task, paths, outputs, progress, limits)
+        outcome = _run(layout, paths, outputs, progress, limits)
     except SandboxFailure as failure:
         judgement, warnings = _nothing_but(_unreadable(layout, failure)), []
     else:
@@ -142,7 +138,6 @@ def _nothing_but(problem: Problem) -> Judgement:
 
 def _run(
     layout: Layout,
-    task: str,
     paths: Mapping[str, Path],
     outputs: Mapping[str, Path],
     progress: ProgressCallback | None,
@@ -153,7 +148,7 @@ def _run(
             progress(Progress("convert", done, total))
 
     return run_confined(
-        task,
+        layout.task,
         inputs={file.input: paths[file.name] for file in layout.files if file.name in paths},
         outputs={descriptor: outputs[role] for role, descriptor in layout.outputs.items()},
         arguments={"max_weights_bytes": limits.max_weights_bytes},

@@ -25,6 +25,10 @@ FAMILIES = {
         provider="providers.xtts.provider:XttsProvider",
         text_front_end="providers.xtts.text:XttsTextFrontEnd",
     ),
+    "gpt_sovits": Family(
+        provider="providers.gpt_sovits.provider:GptSovitsProvider",
+        text_front_end="providers.gpt_sovits.text.front_end:GptSovitsTextFrontEnd",
+    ),
 }
 
 

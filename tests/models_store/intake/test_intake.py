@@ -156,14 +156,12 @@ def test_mp3_that_is_called_wav_is_read_with_a_warning(make_folder: MakeFolder, 
     assert [warning.found for warning in report.warnings] == ["audio in another format"]
 
 
-def test_gpt_sovits_is_recognised_and_not_served_yet(tmp_path: Path) -> None:
+def test_a_family_is_told_by_its_files_whatever_is_in_them(tmp_path: Path) -> None:
     for name in ("sovits.pth", "gpt.ckpt", "config.json", "reference.wav"):
         (tmp_path / name).write_bytes(b"x")
     report = check(tmp_path)
     assert report.family == "gpt_sovits"
-    (problem,) = report.problems
-    assert problem.code == "UnknownFamily"
-    assert "does not run GPT-SoVITS yet" in problem.remedy
+    assert {problem.file for problem in report.problems} == {"sovits.pth", "gpt.ckpt", "config.json"}
 
 
 def test_other_folders_are_of_no_family(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ from benchmarks.random_gpt_sovits import (
     tiny_architecture,
 )
 from benchmarks.random_xtts import stand_in_classes
-from models_store import families
 from models_store.checkpoints.gpt_sovits import convert
 from models_store.checkpoints.gpt_sovits_architecture import GptSovitsArchitecture
 from models_store.recordings import wav_bytes
@@ -38,11 +37,6 @@ class HParams(dict[str, Any]):
 
 
 HEADERS = {"v2Pro": b"05", "v2ProPlus": b"06"}
-
-
-@pytest.fixture(autouse=True)
-def _open_to_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(families, "LAYOUTS", (families.XTTS, families.GPT_SOVITS))
 
 
 @pytest.fixture(scope="session")
