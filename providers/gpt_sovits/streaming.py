@@ -59,9 +59,9 @@ class BlockSchedule:
         return start + min(start, max(STEADY_BLOCK_TOKENS, start // GROWTH))
 
 
-# Six frames of 20 ms: as far as the convolutions in the last encoder's three layers reach by themselves. On the
-# tests' small random v2, against one shot (benchmarks/gpt_sovits_lookahead.py): 31 dB of signal to noise with
-# none, 36 with 2 frames, 39 with 4, 40 with 6 and with 8, 42 with 16.
+# Six frames of 20 ms: as far as the convolutions in the last encoder's three layers reach by themselves. On
+# the tests' small random v2, against one shot (benchmarks/gpt_sovits_lookahead.py): 31 dB of signal to noise
+# with none, 36 with 2 frames, 39 with 4, 40 with 6 and with 8, 42 with 16.
 STREAMED = BlockSchedule(lookahead_tokens=3)
 
 # All at once, when the last token is known: what is published for speech that isn't streamed.
