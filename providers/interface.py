@@ -233,8 +233,9 @@ class TextFrontEnd(Protocol):
     def default_sampling(self) -> SamplingParams:
         """The submission's own defaults, with seed 0."""
 
-    def prompts(self, text: str, language: str | None) -> list[Prompt]:
+    def prompts(self, text: str, language: str | None, method: str | None = None) -> list[Prompt]:
         """Normalise, split at the model's limits and tokenise: one prompt per utterance.
 
-        `language` None means: detect. Raises UnsupportedLanguage, EmptyText, TextTooLong.
+        `language` None means: detect. `method` is how to cut, GPT-SoVITS's `cut0` to `cut5`; families with
+        a single way ignore it. Raises UnsupportedLanguage, EmptyText, TextTooLong.
         """

@@ -11,10 +11,11 @@ import multiprocessing
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol
 
 import structlog
@@ -42,8 +43,14 @@ class ReadText:
     default_sampling: SamplingParams
 
 
+Read = Callable[[], ReadText | Failure]  # what a pool process is to do
+TextKey = tuple[str, str, str | None, str | None]  # submission, text, language, method
+
+
 class TextReader(Protocol):
-    async def read(self, files: SubmissionFiles, text: str, language: str | None) -> ReadText:
+    async def read(
+        self, files: SubmissionFiles, text: str, language: str | None, method: str | None = None
+    ) -> ReadText:
         """Raises UnsupportedLanguage, EmptyText, TextTooLong."""
 
 
@@ -70,28 +77,30 @@ class TextPool:
     async def close(self) -> None:
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
 
-    async def read(self, files: SubmissionFiles, text: str, language: str | None) -> ReadText:
-        key = (files.identity, text, language)
+    async def read(
+        self, files: SubmissionFiles, text: str, language: str | None, method: str | None = None
+    ) -> ReadText:
+        key = (files.identity, text, language, method)
         if (cached := self._cache.get(key)) is not None:
             self._metrics.prompt_cache_hits.inc()
             return cached
         self._metrics.prompt_cache_misses.inc()
-        reply = await self._ask(files, text, language)
+        reply = await self._ask(partial(_read, files, text, language, method))
         if isinstance(reply, Failure):  # exceptions with arguments of their own don't unpickle
             raise from_failure(reply)
         self._cache.put(key, reply)
         return reply
 
-    async def _ask(self, files: SubmissionFiles, text: str, language: str | None) -> ReadText | Failure:
+    async def _ask(self, read: Read) -> ReadText | Failure:
         loop = asyncio.get_running_loop()
         pool = self._pool
         try:
-            return await loop.run_in_executor(pool, _read, files, text, language)
+            return await loop.run_in_executor(pool, read)
         except BrokenProcessPool:
             self._replace(pool)
         # A dying process takes every text in the pool with it. They are read again one by one, so that the
         # one that kills processes cannot take the others along a second time.
-        return await self._suspects.read(files, text, language)
+        return await self._suspects.read(read)
 
     def _replace(self, broken: ProcessPoolExecutor) -> None:
         if self._pool is broken:  # the first to notice replaces it for all
@@ -109,13 +118,13 @@ class _Suspects:
         self._pool: ProcessPoolExecutor | None = None
         self._num_waiting = 0
 
-    async def read(self, files: SubmissionFiles, text: str, language: str | None) -> ReadText | Failure:
+    async def read(self, read: Read) -> ReadText | Failure:
         self._num_waiting += 1
         try:
             async with self._one_at_a_time:
                 self._pool = self._pool or _create_pool(1)
                 loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._pool, _read, files, text, language)
+                return await loop.run_in_executor(self._pool, read)
         except BrokenProcessPool as error:
             self._end_process()
             raise EngineError("the text process died twice while it read this text.") from error
@@ -136,21 +145,21 @@ class PromptCache:
     def __init__(self, capacity_characters: int) -> None:
         self._capacity = capacity_characters
         self._size = 0
-        self._entries: OrderedDict[tuple[str, str, str | None], ReadText] = OrderedDict()
+        self._entries: OrderedDict[TextKey, ReadText] = OrderedDict()
 
-    def get(self, key: tuple[str, str, str | None]) -> ReadText | None:
+    def get(self, key: TextKey) -> ReadText | None:
         if key not in self._entries:
             return None
         self._entries.move_to_end(key)
         return self._entries[key]
 
-    def put(self, key: tuple[str, str, str | None], value: ReadText) -> None:
+    def put(self, key: TextKey, value: ReadText) -> None:
         if key in self._entries:
             return
         self._entries[key] = value
         self._size += len(key[1])
         while self._size > self._capacity:
-            (_, text, _), _ = self._entries.popitem(last=False)
+            (_, text, _, _), _ = self._entries.popitem(last=False)
             self._size -= len(text)
 
 
@@ -173,11 +182,11 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True, name="end-with-parent").start()
 
 
-def _read(files: SubmissionFiles, text: str, language: str | None) -> ReadText | Failure:
+def _read(files: SubmissionFiles, text: str, language: str | None, method: str | None) -> ReadText | Failure:
     """In a pool process."""
     try:
         front_end = _front_end(_Key(files))
-        return ReadText(tuple(front_end.prompts(text, language)), front_end.default_sampling)
+        return ReadText(tuple(front_end.prompts(text, language, method)), front_end.default_sampling)
     except Exception as error:
         if not isinstance(error, SynthesisError):
             log.exception("a text front end failed", submission=files.submission.id)

@@ -290,7 +290,7 @@ class FakeProvider:
 
 
 class FakeTextFrontEnd:
-    """One utterance per sentence, one id per character. Imports no torch."""
+    """One utterance per sentence (`cut0`: per text), one id per character. Imports no torch."""
 
     def __init__(self, files: SubmissionFiles) -> None:
         self._languages = files.submission.languages
@@ -303,11 +303,12 @@ class FakeTextFrontEnd:
     def default_sampling(self) -> SamplingParams:
         return DEFAULT_SAMPLING
 
-    def prompts(self, text: str, language: str | None) -> list[Prompt]:
+    def prompts(self, text: str, language: str | None, method: str | None = None) -> list[Prompt]:
         language = language or self._languages[0]
         if language not in self._languages:
             raise UnsupportedLanguage(language, self._languages)
-        sentences = [sentence.strip() for sentence in text.split(".") if sentence.strip()]
+        pieces = [text] if method == "cut0" else text.split(".")
+        sentences = [piece.strip() for piece in pieces if piece.strip()]
         if not sentences:
             raise EmptyText(f"found {text!r}; expected something to say.")
         return [prompt(sentence, language) for sentence in sentences]

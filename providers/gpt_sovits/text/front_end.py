@@ -44,13 +44,15 @@ class GptSovitsTextFrontEnd:
             noise_scale=0.5,
         )
 
-    def prompts(self, text: str, language: str | None, method: str = DEFAULT_METHOD) -> list[Prompt]:
+    def prompts(self, text: str, language: str | None, method: str | None = None) -> list[Prompt]:
         """One prompt per utterance, in order. Raises UnsupportedLanguage, EmptyText, TextTooLong.
 
-        `method` is how the text is cut, `cut0` to `cut5`; raises KeyError for any other.
+        `method` is how the text is cut, `cut0` to `cut5`; KeyError for any other. None is the published
+        default.
         """
         mode = resolve(language, text, self._config.languages)
-        prompts = [prompt for piece in cut(text, method, mode) for prompt in self._fitting(piece, mode)]
+        pieces = cut(text, method or DEFAULT_METHOD, mode)
+        prompts = [prompt for piece in pieces for prompt in self._fitting(piece, mode)]
         if not prompts:
             raise EmptyText("found nothing that can be spoken; expected at least one letter or digit")
         return prompts

@@ -14,7 +14,7 @@ from providers.errors import EmptyText, TextTooLong, UnsupportedLanguage
 from providers.interface import Prompt, SamplingParams
 from providers.xtts.text.cleaning import clean, is_speakable
 from providers.xtts.text.detection import detect
-from providers.xtts.text.languages import LANGUAGES, Language, offered_languages, resolve
+from providers.xtts.text.languages import LANGUAGES, Language, is_auto, offered_languages, resolve
 from providers.xtts.text.normalization import spoken, transliterate
 from providers.xtts.text.sentences import split
 
@@ -50,8 +50,11 @@ class XttsTextFrontEnd:
             seed=0,
         )
 
-    def prompts(self, text: str, language: str | None) -> list[Prompt]:
-        """One prompt per utterance, in order. Raises UnsupportedLanguage, EmptyText, TextTooLong."""
+    def prompts(self, text: str, language: str | None, method: str | None = None) -> list[Prompt]:
+        """One prompt per utterance, in order. Raises UnsupportedLanguage, EmptyText, TextTooLong.
+
+        XTTS's texts are cut in one way: `method` says nothing here.
+        """
         text = clean(text)
         row = self._language(text, language)
         pieces = split(text, row.primary, row.max_chars)
@@ -61,9 +64,9 @@ class XttsTextFrontEnd:
         return prompts
 
     def _language(self, text: str, tag: str | None) -> Language:
-        if tag is not None:
-            return resolve(tag, self._languages)
-        return self._languages[detect(text, tuple(self._languages))]
+        if tag is None or is_auto(tag):
+            return self._languages[detect(text, tuple(self._languages))]
+        return resolve(tag, self._languages)
 
     def _fitting(self, piece: str, language: Language) -> Iterator[Prompt]:
         """The prompt of a piece, or of its parts where its words are too many for one utterance."""

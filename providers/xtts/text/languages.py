@@ -50,9 +50,21 @@ def offered_languages(codes: Sequence[str]) -> dict[str, Language]:
     return {primary: by_primary[primary] for primary in primaries if primary in by_primary}
 
 
+def is_auto(tag: str) -> bool:
+    """GPT-SoVITS's clients ask so for what others leave out; `auto_yue` too."""
+    return _subtags(tag)[0] == "auto"
+
+
 def resolve(tag: str, offered: dict[str, Language]) -> Language:
-    """`en-US`, `EN` and `en_GB` are `en`; every `zh` is `zh-cn`, the only Chinese that XTTS knows."""
-    language = offered.get(tag.strip().lower().replace("_", "-").split("-")[0])
+    """`en-US`, `EN` and `en_GB` are `en`; every `zh` is `zh-cn`, the only Chinese that XTTS knows.
+
+    GPT-SoVITS's `all_zh` is `zh`.
+    """
+    language = offered.get(_subtags(tag)[0])
     if language is None:
         raise UnsupportedLanguage(tag, [language.code for language in offered.values()])
     return language
+
+
+def _subtags(tag: str) -> list[str]:
+    return tag.strip().lower().replace("_", "-").removeprefix("all-").split("-")

@@ -160,10 +160,12 @@ class TextHere:
         self._front_end = front_end
         self.delay_s = 0.0
 
-    async def read(self, files: SubmissionFiles, text: str, language: str | None) -> ReadText:
+    async def read(
+        self, files: SubmissionFiles, text: str, language: str | None, method: str | None = None
+    ) -> ReadText:
         await asyncio.sleep(self.delay_s)
         front_end = self._front_end(files)
-        return ReadText(tuple(front_end.prompts(text, language)), front_end.default_sampling)
+        return ReadText(tuple(front_end.prompts(text, language, method)), front_end.default_sampling)
 
 
 class QuickServer(uvicorn.Server):

@@ -144,18 +144,18 @@ def test_the_cache_forgets_what_was_read_longest_ago():
     cache = PromptCache(capacity_characters=10)
     values = {text: ReadText((), text) for text in ("aaaa", "bbbb", "cccc")}
     for text in ("aaaa", "bbbb"):
-        cache.put(("id", text, "en"), values[text])
-    assert cache.get(("id", "aaaa", "en")) is values["aaaa"]
-    cache.put(("id", "cccc", "en"), values["cccc"])
-    assert cache.get(("id", "bbbb", "en")) is None
-    assert cache.get(("id", "aaaa", "en")) is values["aaaa"]
+        cache.put(("id", text, "en", None), values[text])
+    assert cache.get(("id", "aaaa", "en", None)) is values["aaaa"]
+    cache.put(("id", "cccc", "en", None), values["cccc"])
+    assert cache.get(("id", "bbbb", "en", None)) is None
+    assert cache.get(("id", "aaaa", "en", None)) is values["aaaa"]
     assert cache.get(("other", "aaaa", "en")) is None
-    assert cache.get(("id", "aaaa", None)) is None
+    assert cache.get(("id", "aaaa", None, None)) is None
 
 
 def test_a_text_larger_than_the_cache_is_not_kept():
     cache = PromptCache(capacity_characters=3)
-    cache.put(("id", "aaaa", None), ReadText((), None))
-    assert cache.get(("id", "aaaa", None)) is None
-    cache.put(("id", "bbb", None), kept := ReadText((), None))
-    assert cache.get(("id", "bbb", None)) is kept
+    cache.put(("id", "aaaa", None, None), ReadText((), None))
+    assert cache.get(("id", "aaaa", None, None)) is None
+    cache.put(("id", "bbb", None, None), kept := ReadText((), None))
+    assert cache.get(("id", "bbb", None, None)) is kept

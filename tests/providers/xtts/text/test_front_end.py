@@ -73,6 +73,20 @@ def test_languages_beyond_the_submission_s_are_refused(make_files: Callable[...,
     assert error.value.supported == ("de", "zh-cn")
 
 
+@pytest.mark.parametrize(
+    ("tag", "found"),
+    [("all_zh", "zh-cn"), ("all-zh", "zh-cn"), ("auto", "de"), ("AUTO", "de"), ("auto_yue", "de")],
+)
+def test_gpt_sovits_names_of_languages_are_known(
+    make_files: Callable[..., SubmissionFiles], tag: str, found: str
+) -> None:
+    front_end = XttsTextFrontEnd(make_files(languages=("de", "zh")))
+    text = "你好" if found == "zh-cn" else "Guten Morgen, wie geht es Ihnen?"
+    assert front_end.prompts(text, tag, "cut0") == front_end.prompts(text, found)
+    with pytest.raises(UnsupportedLanguage):
+        front_end.prompts(text, "all_ja")
+
+
 def test_a_submission_in_no_language_of_ours_is_refused(make_files: Callable[..., SubmissionFiles]) -> None:
     with pytest.raises(UnsupportedLanguage):
         XttsTextFrontEnd(make_files(languages=("sv",)))
