@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -32,6 +33,25 @@ _READERS: dict[str, Callable[[str, SymbolTable], Phones]] = {
 }
 
 
+# Controls, formatting, emoji, and code points that are no characters; of symbols, degrees are spoken.
+_UNSPOKEN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "So"))
+_SPOKEN_SYMBOLS = "°℃℉"
+
+
+def clean(text: str) -> str:
+    """Composed (NFC), with one kind of space, without what no voice can say. Lines stay lines."""
+    composed = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\t", " "))
+    return "".join(
+        " " if unicodedata.category(char) == "Zs" else char for char in composed if _is_spoken(char)
+    )
+
+
+def _is_spoken(char: str) -> bool:
+    if char == "\n" or char in _SPOKEN_SYMBOLS:
+        return True
+    return unicodedata.category(char) not in _UNSPOKEN and not "\ufe00" <= char <= "\ufe0f"
+
+
 class PhoneReader:
     """Reads for submissions of one symbol table. No torch; dictionaries load with a language's first text."""
 
@@ -45,7 +65,7 @@ class PhoneReader:
 
     def read(self, text: str, language: str) -> Prompt:
         """The prompt of one utterance. `language` is as `segments` wants it. Raises UnsupportedLanguage."""
-        text = re.sub(" {2,}", " ", text)
+        text = re.sub(" {2,}", " ", clean(text))
         prompt = self._read(text, language)
         return prompt if len(prompt.ids) >= _MIN_PHONES else self._read(f".{text}", language)
 

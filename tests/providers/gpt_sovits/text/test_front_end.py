@@ -218,6 +218,21 @@ def test_default_sampling_is_the_published_one(make_files: Callable[..., Submiss
     assert GptSovitsTextFrontEnd(make_files(max_audio_s=600.0)).default_sampling.max_tokens == 1500
 
 
+@pytest.mark.parametrize(
+    ("text", "clean", "language"),
+    [
+        ("Hi 🙂 there\ufe0f, zero\u200bwidth\ud800 caf\u0065\u0301", "Hi there, zerowidth café", "en"),
+        ("今日は🙂いい\u3000天気ですね", "今日はいい 天気ですね", "ja"),
+        ("\u110b\u1161\u11ab녕\u00a0하세요\x07", "안녕 하세요", "ko"),
+        ("25℃です", "25度です", "ja"),
+    ],
+)
+def test_what_no_voice_can_say_goes(v2: GptSovitsTextFrontEnd, text: str, clean: str, language: str) -> None:
+    assert [prompt.ids for prompt in v2.prompts(text, language)] == [
+        prompt.ids for prompt in v2.prompts(clean, language)
+    ]
+
+
 def test_references_are_read_whole_and_closed() -> None:
     reader = PhoneReader("v2", _V2)
     said = "The birch canoe slid on the smooth planks,\nand the sun was  warm"
@@ -282,7 +297,7 @@ def test_any_text_is_prompts_or_empty(v2: GptSovitsTextFrontEnd, text: str, lang
         return
     table = symbol_table("v2")
     for prompt in prompts:
-        assert 3 < len(prompt.ids) <= MAX_TEXT_PHONES
+        assert 1 < len(prompt.ids) <= MAX_TEXT_PHONES
         assert all(0 <= phone < len(table) for phone in prompt.ids)
         for span in prompt.spans:
             assert len(span.characters) == len(span.ids_per_character)
