@@ -13,7 +13,7 @@ from providers.audio.resample import resample
 from providers.gpt_sovits.encoders import PriorFrames
 from providers.gpt_sovits.frame_timing import FrameTiming
 from providers.gpt_sovits.reference import ReferenceEncoder, spectrogram
-from providers.gpt_sovits.sovits import SpeechSpan
+from providers.gpt_sovits.sovits import Sovits, SpeechSpan, prepare_generator
 from providers.gpt_sovits.streaming import ONE_SHOT, BlockSchedule
 from providers.vocoder.interpolation import LinearInterpolation
 from providers.vocoder.vocoder import Batching
@@ -160,6 +160,15 @@ def test_noise_makes_a_difference_and_a_seed_repeats_it(make_sovits, golden_star
     assert torch.equal(waves[3], waves[4])
     for one, other in itertools.combinations((waves[0], waves[2], waves[3]), 2):
         assert (one - other).abs().max() > 1e-2
+
+
+def test_a_bfloat16_generator_stays_close(make_sovits, golden_model, golden_start, golden_tokens):
+    model = golden_model("v2")
+    generator = prepare_generator(model.weights, model.architecture, torch.bfloat16)
+    start, tokens = golden_start("v2", 0), golden_tokens("v2", 0)
+    made = speak(Sovits(model.architecture, model.weights, generator), start, tokens)
+    exact = speak(make_sovits("v2"), start, tokens)
+    assert 10 * (exact.square().sum() / (made - exact).square().sum()).log10() > 30
 
 
 def test_an_utterance_without_tokens_is_silent(make_sovits, golden_start):
