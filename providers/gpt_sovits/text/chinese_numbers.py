@@ -55,8 +55,9 @@ _COUNTERS = (
     r"门|首|幅|匹|把|口|杯|瓶|碗|盘|盒|箱|包|袋|双|对|群|队|支|枝|根|棵|朵|颗|粒|片|块|堆|页|篇|章|句|段|行|场|期|"
     r"届|批|组|步|户|头|纪|旬|季|夜|点|股|票|字|道|题|面|扇|眼|声|晚|顿|美元|欧元|英镑|港元)"
 )
-_NUMBER = r"\d+(?:\.\d+)?"
-_GROUPED = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])"
+# From its first digit on: a pattern that may begin anywhere takes quadratic time on a run of digits.
+_NUMBER = r"(?<!\d)\d+(?:\.\d+)?"
+_GROUPED = r"(?<![\d,])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])"
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹ˣʸⁿ"
 _TERM = rf"(?:{_NUMBER}|[A-Za-z])[{_SUPERSCRIPTS}]*"
 _HOUR = r"([01]?\d|2[0-4])[:：]([0-5]\d)(?:[:：]([0-5]\d))?"
@@ -184,7 +185,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
             rf"({_GROUPED}|{_NUMBER})([十百千万亿]*)({_CURRENCY})",
             lambda match: decimal(match[1]) + match[2] + _CURRENCIES[match[3]],
         ),
-        (rf"(?<![\d,]){_GROUPED}", lambda match: decimal(match[0])),
+        (_GROUPED, lambda match: decimal(match[0])),
         # Dates and times
         (rf"(?<!\d)(\d{{4}}){_SEPARATOR}(?=\d{{4}}年)", lambda match: digit_by_digit(match[1]) + "到"),
         (
@@ -192,7 +193,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
             _date,
         ),
         (r"(?<!\d)(\d{4})([-/.])(0?[1-9]|1[0-2])\2(0?[1-9]|[12]\d|3[01])(?!\d)", _numeric_date),
-        (r"(?<!\d)(0?[1-9]|1[0-2])月(?!份)(?:(0?[1-9]|[12]\d|3[01])([日号]))?", _month),
+        (r"(?<!\d)(0?[1-9]|1[0-2])月(?:(0?[1-9]|[12]\d|3[01])([日号]))?", _month),
         (r"(?<!\d)[05-9]\d(?=后)", lambda match: digit_by_digit(match[0])),
         (rf"(?<![\d:]){_HOUR}{_SEPARATOR}(?={_HOUR}(?![\d:]))", lambda match: _time(match) + "至"),
         (rf"(?<![\d:]){_HOUR}(?![\d:])", _time),
@@ -221,8 +222,8 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         # Numbers
         (rf"(?<![\d零一二三四五六七八九十])-(?={_NUMBER})", "负"),
         (r"(?<!\d)\d+(?:\.\d+){2,}", lambda match: "点".join(map(digit_by_digit, match[0].split(".")))),
-        (r"\d*\.\d+", lambda match: decimal(match[0])),
-        (rf"(\d+)({_COUNTERS})", _counted),
+        (r"(?<!\d)\d*\.\d+", lambda match: decimal(match[0])),
+        (rf"(?<!\d)(\d+)({_COUNTERS})", _counted),
         (r"\d{3,}", _plain),
         (r"\d+", lambda match: cardinal(match[0])),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -30,6 +31,11 @@ _CHINESE = frozenset("你您她它們这這那哪吗嗎呢吧啊很么麼怎什"
 _UNIT = re.compile(rf"(?:{'|'.join(map(re.escape, UNITS))})(?![A-Za-z\d])")
 
 
+# A number behind a mark, at the end; as long as numbers get.
+_LAST_NUMBER = re.compile(r"(?<=[^\d.])[$¥￥€£+-]?\d(?:[\d.,:/%]*\d%?)?$")
+_NUMBER_CHARS = 40
+
+
 class Segment(NamedTuple):
     language: str  # zh, yue, en, ja, ko
     text: str
@@ -45,7 +51,7 @@ def segments(text: str, language: str) -> list[Segment]:
     language = language.removeprefix("all_")
     if language == "en":
         return [Segment("en", text)] if text else []
-    runs = _attach_marks(_runs(text))
+    runs = _joined(_attach_marks(_runs(text)))
     if language in _CHINESE_OF:
         parts = [part for run in runs for part in _by_clause(run, text, _CHINESE_OF[language])]
     else:
@@ -86,7 +92,7 @@ def _attach_marks(runs: Iterable[Segment]) -> list[Segment]:
         elif not attached:
             pending = text
         else:
-            number = re.search(r"(?<=[^\d.])[$¥￥€£+-]?\d(?:[\d.,:/%]*\d%?)?$", text)
+            number = _LAST_NUMBER.search(text, max(0, len(text) - _NUMBER_CHARS))
             kept = number.start() if number else len(text)
             attached[-1] = Segment(attached[-1].language, attached[-1].text + text[:kept])
             pending = text[kept:]
@@ -123,9 +129,12 @@ def _by_clause(run: Segment, text: str, chinese: str) -> Iterator[Segment]:
         return
     clauses = [clause for clause in _CLAUSE.findall(run.text) if clause]
     shown = [_shown(clause) for clause in clauses]
+    showing = [i for i, language in enumerate(shown) if language]
+    elsewhere = "" if showing else _shown(text) or "zh"
     for i, clause in enumerate(clauses):
-        nearest = sorted((j for j in range(len(clauses)) if shown[j]), key=lambda j: abs(j - i))
-        language = shown[nearest[0]] if nearest else _shown(text) or "zh"
+        here = bisect_left(showing, i)
+        nearest = min(showing[max(0, here - 1) : here + 1], key=lambda j: abs(j - i), default=None)
+        language = elsewhere if nearest is None else shown[nearest]
         yield Segment(chinese if language == "zh" else language, clause)
 
 
