@@ -25,9 +25,8 @@ class Size:
 
 
 SIZES = {
-    "tiny": Size(
-        6, 64, 4, 1024, 20, 1e-3, 32, 2, 10, 10, 1e-3
-    ),  # does everything in two minutes; says nothing
+    # Every step within minutes; says nothing.
+    "tiny": Size(6, 192, 4, 1024, 20, 1e-3, 32, 2, 10, 10, 1e-3),
     "cpu": Size(56, 256, 6, 3072, 5000, 1.5e-3, 128, 16, 4000, 1200, 1.5e-3),
     "gpu": Size(180, 384, 8, 32_768, 24_000, 1.5e-3, 192, 64, 60_000, 20_000, 5e-4),
 }

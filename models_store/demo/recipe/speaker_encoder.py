@@ -23,8 +23,8 @@ ARCHITECTURE = SpeakerEncoderArchitecture(
     mel_bins=64, blocks=(1, 1, 1, 1), channels=(8, 8, 16, 16), embedding_channels=EMBEDDING
 )
 ATTENTION_CHANNELS = 128
-STEPS, BATCH, LEARNING_RATE = 300, 12, 2e-3
-MIN_S, MAX_S = 1.0, 4.0
+STEPS, BATCH, LEARNING_RATE = 600, 6, 2e-3
+MIN_S, MAX_S = 1.0, 2.5
 
 
 def speaker_embeddings() -> Tensor:
