@@ -78,7 +78,7 @@ def test_frames_that_are_not_known_depend_on_what_follows(golden_config, speed, 
     longer = some_latents(num_latents + 60)
     now = frames_of(stages, longer[:num_latents], known, known + 1)
     first, matrix = stages.weights(known, known + 1, len(longer))
-    # A frame right on a latent, or right on what a stage made of them, sees no other, but its neighbour counts
+    # A frame right on a latent, or on what a stage made of them, sees no other, but its neighbour counts
     # as needed: weight 0.
     touches = first + matrix.shape[1] > num_latents
     is_on_a_source = stages.stages[-1].sources(np.array([known]))[1][0] == 0
