@@ -40,7 +40,7 @@ class BearerAuth:
             "invalid_api_key",
             headers={"WWW-Authenticate": "Bearer"},
         )
-        await error_response(refusal)(scope, receive, send)
+        await error_response(refusal, scope)(scope, receive, send)
 
     def _carries_key(self, scope: Scope) -> bool:
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")

@@ -14,7 +14,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from models_store.errors import NotFound, SubmissionError
 from server.errors import STATUS
@@ -71,18 +73,30 @@ def describe(error: Exception) -> tuple[int, dict[str, dict[str, Any]], dict[str
     return status, _known_error_body(status, error), _retry_after(error, status)
 
 
-def error_response(error: Exception) -> JSONResponse:
+class ForeignRoute(APIRoute):
+    """A route of another API, whose clients read failures in a shape of their own."""
+
+    @staticmethod
+    def translate(status: int, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """A failure as `describe` has it → as these clients read it."""
+        return status, body
+
+
+def error_response(error: Exception, scope: Scope) -> JSONResponse:
+    """`scope` of the request: the route that it has come to, if any, may speak another dialect."""
     status, body, headers = describe(error)
+    if isinstance(route := scope.get("route"), ForeignRoute):
+        status, body = route.translate(status, body)
     return JSONResponse(body, status, headers)
 
 
 def install_handlers(app: FastAPI) -> None:
-    async def handle(_: Request, error: Exception) -> JSONResponse:
-        return error_response(error)
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        return error_response(error, request.scope)
 
-    async def handle_validation(_: Request, error: Exception) -> JSONResponse:
+    async def handle_validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return error_response(refusal_of(error.errors()))
+        return error_response(refusal_of(error.errors()), request.scope)
 
     kinds: tuple[type[Exception], ...] = (HTTPException, *STATUS)
     for kind in kinds:

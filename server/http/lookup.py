@@ -33,7 +33,7 @@ def find_submission(store: ModelsStore, default_model: str, name: str | None) ->
             asked = default_model
     raise Refused(
         404,
-        f"found the model {asked!r}; expected one of: {_listed(store.names())}. "
+        f"found the model {asked!r}; expected one of: {listed(store.names())}. "
         "GET /v1/models lists them, POST /v1/submissions adds one.",
         "model_not_found",
         "model",
@@ -49,14 +49,14 @@ def find_voice(store: ModelsStore, submission: Submission, name: str) -> Voice:
             return submission.voice
     raise Refused(
         404,
-        f"found the voice {name!r}; expected one of: {_listed((OWN_VOICE, *store.voices()))}. "
+        f"found the voice {name!r}; expected one of: {listed((OWN_VOICE, *store.voices()))}. "
         "GET /v1/audio/voices lists them, POST /v1/audio/voices adds one.",
         "voice_not_found",
         "voice",
     )
 
 
-def _listed(names: Iterable[str], most: int = 20) -> str:
+def listed(names: Iterable[str], most: int = 20) -> str:
     found = list(names)
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return (", ".join(found[:most]) + more) or "none yet"

@@ -58,7 +58,7 @@ class RequestContext:
             except Exception as error:
                 log.exception("request failed", method=scope["method"], path=scope["path"])
                 if status is None:
-                    await error_response(error)(scope, receive, send_with_id)
+                    await error_response(error, scope)(scope, receive, send_with_id)
             finally:
                 self._report(scope, status, time.perf_counter() - accepted_at)
 
@@ -89,7 +89,7 @@ class BodyLimit:
         limit = self._limit_bytes(scope["method"], scope["path"])
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
-            await error_response(_too_large(limit))(scope, receive, send)
+            await error_response(_too_large(limit), scope)(scope, receive, send)
             return
         received = 0
 

@@ -37,7 +37,7 @@ class OriginCheck:
             "found the Origin of another site; expected this server's own or one of VOICECORE_CORS_ORIGINS.",
             "foreign_origin",
         )
-        await error_response(refusal)(scope, receive, send)
+        await error_response(refusal, scope)(scope, receive, send)
 
     def _may_change(self, headers: Headers) -> bool:
         origin = headers.get("origin")

@@ -13,7 +13,7 @@ StreamFormat = Literal["audio", "sse"]
 Place = Literal["device", "host", "disk"]
 
 
-def _speakable(text: str) -> str:
+def speakable(text: str) -> str:
     if not text.strip():
         raise ValueError("some text to speak")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
@@ -27,12 +27,23 @@ class VoiceReference(BaseModel):
     id: str
 
 
-class SpeechRequest(BaseModel):
-    """OpenAI's fields, then ours. Fields that are neither are ignored, and null means the default."""
+class ClientRequest(BaseModel):
+    """Fields that nobody knows are ignored, and null means the default: clients send both."""
 
     model_config = ConfigDict(extra="ignore")
 
-    input: Annotated[str, AfterValidator(_speakable)] = Field(description="The text to speak.")
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            return {name: value for name, value in data.items() if value is not None}
+        return data
+
+
+class SpeechRequest(ClientRequest):
+    """OpenAI's fields, then ours."""
+
+    input: Annotated[str, AfterValidator(speakable)] = Field(description="The text to speak.")
     model: str | None = Field(
         default=None, description="A submission's name or id; OpenAI's model names mean the default model."
     )
@@ -50,7 +61,10 @@ class SpeechRequest(BaseModel):
     )
     instructions: str | None = Field(default=None, description="Accepted and ignored: no family follows any.")
 
-    language: str | None = Field(default=None, description="BCP-47; left out, it is detected.")
+    language: str | None = Field(
+        default=None,
+        description="BCP-47, or as GPT-SoVITS writes it (`all_zh`, `auto`); left out, it is detected.",
+    )
     seed: int | None = Field(
         default=None,
         ge=0,
@@ -63,19 +77,19 @@ class SpeechRequest(BaseModel):
     top_k: int | None = Field(default=None, ge=0, le=2**31 - 1, description="0 is off.")
     top_p: float | None = Field(default=None, gt=0.0, le=1.0, allow_inf_nan=False)
     repetition_penalty: float | None = Field(default=None, gt=0.0, le=100.0, allow_inf_nan=False)
+    noise_scale: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=2.0,
+        allow_inf_nan=False,
+        description="Of the noise that GPT-SoVITS speaks with, 0.5 if left out; 0 is none. XTTS has none.",
+    )
     sample_rate: int | None = Field(
         default=None,
         ge=MIN_SAMPLE_RATE_HZ,
         le=MAX_SAMPLE_RATE_HZ,
         description="Hz, 24000 if left out; a codec that lacks the rate takes its next higher one.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            return {name: value for name, value in data.items() if value is not None}
-        return data
 
     @property
     def voice_name(self) -> str:
@@ -84,7 +98,7 @@ class SpeechRequest(BaseModel):
     @property
     def sampling_changes(self) -> dict[str, float | int]:
         """The given fields of SamplingParams."""
-        names = ("temperature", "top_k", "top_p", "repetition_penalty", "seed")
+        names = ("temperature", "top_k", "top_p", "repetition_penalty", "seed", "noise_scale")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
 import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from server.errors import RequestTimeout
 from server.http.audio_stream import in_reading_order, samples_of
-from server.http.encoders import Encoder
+from server.http.encoders import DEFAULT_SAMPLE_RATE_HZ, Encoder, Samples, wav_header
 from server.http.errors import describe
 from server.http.metrics import Metrics
 from server.http.services import SpeechClient
 from server.http.speech import Speech
-from server.scheduling.messages import UtteranceDone
+from server.scheduling.messages import Audio, UtteranceDone
 
 log = structlog.get_logger()
 
@@ -108,7 +109,6 @@ class SpeechResponse(Response):
             headers={
                 "Cache-Control": "no-cache",
                 "X-Accel-Buffering": "no",
-                "x-sample-rate": str(speech.sample_rate_hz),
                 "x-seed": str(speech.speak.sampling.seed),
             },
         )
@@ -174,15 +174,26 @@ class SpeechResponse(Response):
                 if isinstance(message, UtteranceDone):
                     num_speech_tokens += message.num_tokens
                     continue
-                encoder = encoder or Encoder(speech.format, message.sample_rate_hz, speech.sample_rate_hz)
-                samples = samples_of(message)
+                encoder = encoder or self._encoder(message.sample_rate_hz)
+                samples = self._with_pause(message)
                 self._audio_seconds += len(samples) / message.sample_rate_hz
                 if encoded := await _aside(encoder, partial(encoder.encode, samples)):
                     yield envelope.delta(encoded)
-        encoder = encoder or Encoder(speech.format, speech.sample_rate_hz, speech.sample_rate_hz)
+        encoder = encoder or self._encoder(DEFAULT_SAMPLE_RATE_HZ)
         if encoded := await _aside(encoder, encoder.finish):
             yield envelope.delta(encoded)
         yield envelope.done(Usage(speech.num_text_tokens, num_speech_tokens))
+
+    def _encoder(self, in_rate_hz: int) -> Encoder:
+        """Known with the first audio: only the device process knows a submission's own rate."""
+        encoder = Encoder(self._speech.format, in_rate_hz, self._speech.sample_rate_hz or in_rate_hz)
+        self.headers["x-sample-rate"] = str(encoder.sample_rate_hz)
+        return encoder
+
+    def _with_pause(self, audio: Audio) -> Samples:
+        samples = samples_of(audio)
+        num_silent = round(self._speech.pause_s * audio.sample_rate_hz) if audio.is_last else 0
+        return np.concatenate((samples, np.zeros(num_silent, np.float32))) if num_silent else samples
 
     async def _end_broken(self, error: Exception, send: Send) -> None:
         status, body, _ = describe(error)
@@ -200,6 +211,23 @@ class SpeechResponse(Response):
 
     def _elapsed_s(self) -> float:
         return time.perf_counter() - self._accepted_at
+
+
+class WholeFileResponse(SpeechResponse):
+    """Begins with the last audio, so that the file says how long it is and every failure has a status."""
+
+    async def _send_all(self, send: Send) -> None:
+        async with aclosing(self._body()) as body:
+            content = b"".join([part async for part in body])
+        if self._speech.format.name == "wav":
+            placeholder = wav_header(sample_rate := int(self.headers["x-sample-rate"]))
+            num_samples = (len(content) - len(placeholder)) // 2
+            content = wav_header(sample_rate, num_samples) + content[len(placeholder) :]
+        self.headers["content-length"] = str(len(content))
+        self._has_begun = True
+        self._metrics.time_to_first_audio.observe(self._elapsed_s())
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": content, "more_body": False})
 
 
 async def _aside(encoder: Encoder, encode: Callable[[], bytes]) -> bytes:

@@ -92,6 +92,7 @@ class FakeSpeech:
     error_after: int = 0  # messages
     first_delay_s: float = 0.0
     delay_s: float = 0.0  # between messages
+    sample_rate_hz: int = SAMPLE_RATE_HZ
 
     async def connect(self) -> None:
         """Always there."""
@@ -105,7 +106,7 @@ class FakeSpeech:
         completed = False
         try:
             await asyncio.sleep(self.first_delay_s)
-            for position, message in enumerate(self.order(_messages(speak))):
+            for position, message in enumerate(self.order(_messages(speak, self.sample_rate_hz))):
                 if self.error is not None and position == self.error_after:
                     raise self.error
                 yield message
@@ -141,14 +142,14 @@ class FakeSpeech:
             raise WorkerLost("the device process is not up; it is being started. Try again in a moment.")
 
 
-def _messages(speak: Speak) -> list[Audio | UtteranceDone]:
+def _messages(speak: Speak, sample_rate_hz: int) -> list[Audio | UtteranceDone]:
     messages: list[Audio | UtteranceDone] = []
     for index, prompt in enumerate(speak.prompts):
         length = len(prompt.ids)
         for start in range(0, length, CHUNK_TOKENS):
             stop = min(start + CHUNK_TOKENS, length)
             samples = tone(speak, index, start, stop).tobytes()
-            messages.append(Audio(speak.request_id, index, samples, SAMPLE_RATE_HZ, stop == length))
+            messages.append(Audio(speak.request_id, index, samples, sample_rate_hz, stop == length))
         messages.append(UtteranceDone(speak.request_id, index, length, "stop"))
     return messages
 
@@ -252,9 +253,9 @@ def serve(
     publish("anna")
     with ExitStack() as running:
 
-        def serve(**settings: Any) -> Running:
+        def serve(clock: Callable[[], float] = time.time, **settings: Any) -> Running:
             speech, text = FakeSpeech(), TextHere(fake_family.FakeTextFrontEnd)
-            app = create_app(Settings(home=tmp_path / "home", **settings), store, speech, text)
+            app = create_app(Settings(home=tmp_path / "home", **settings), store, speech, text, clock)
             return running.enter_context(Running(app, speech, store, text))
 
         yield serve

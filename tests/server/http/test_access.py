@@ -26,6 +26,14 @@ PROTECTED = [
     ("POST", "/v1/submissions"),
     ("PUT", "/v1/submissions/anna"),
     ("GET", "/metrics"),
+    ("POST", "/"),
+    ("GET", "/tts"),
+    ("POST", "/tts"),
+    ("GET", "/speakers"),
+    ("GET", "/set_gpt_weights"),
+    ("GET", "/set_sovits_weights"),
+    ("GET", "/set_refer_audio"),
+    ("GET", "/control"),
     ("GET", "/anything/else"),
     ("DELETE", "/v1/submissions/anna"),  # last: with the key it is done
 ]

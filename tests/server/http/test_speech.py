@@ -84,13 +84,14 @@ def test_the_sample_rate_is_a_choice(server, expected_tone):
 
 
 def test_given_fields_replace_the_submissions_own_defaults(server, fake_family):
-    server.speak(speed=1.5, seed=7, temperature=0, top_k=0, top_p=0.5, repetition_penalty=2.5, language="de")
+    fields = {"temperature": 0, "top_k": 0, "top_p": 0.5, "repetition_penalty": 2.5, "noise_scale": 0.25}
+    server.speak(speed=1.5, seed=7, language="de", **fields)
     spoken = server.speech.spoken[0]
     assert spoken.speed == 1.5
     assert spoken.prompts[0].language == "de"
     sampling = spoken.sampling
     assert (sampling.seed, sampling.temperature, sampling.top_k) == (7, 0.0, 0)
-    assert (sampling.top_p, sampling.repetition_penalty) == (0.5, 2.5)
+    assert (sampling.top_p, sampling.repetition_penalty, sampling.noise_scale) == (0.5, 2.5, 0.25)
     assert sampling.max_tokens == fake_family.DEFAULT_SAMPLING.max_tokens
 
 
@@ -340,6 +341,8 @@ def test_the_first_error_wins_over_audio_that_is_held_back(server):
         ({"top_p": 0}, "top_p", "found 0"),
         ({"top_k": -1}, "top_k", "found -1"),
         ({"repetition_penalty": 0}, "repetition_penalty", "found 0"),
+        ({"noise_scale": -0.1}, "noise_scale", "found -0.1"),
+        ({"noise_scale": 2.1}, "noise_scale", "found 2.1"),
         ({"sample_rate": 7_999}, "sample_rate", "found 7999"),
         ({"sample_rate": 96_000}, "sample_rate", "found 96000"),
     ],
