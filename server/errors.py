@@ -19,6 +19,7 @@ from models_store.errors import (
     UploadTooLarge,
 )
 from providers.errors import DeviceOutOfMemory, EngineError, SynthesisError
+from server.listening.errors import BadTest, BadVote, DatabaseUnavailable, TestNotOpen, VoteConflict
 
 
 class ServerError(Exception):
@@ -54,6 +55,11 @@ STATUS: dict[type[Exception], int] = {
     HubError: 502,
     StorageError: 507,
     SynthesisError: 422,
+    BadTest: 422,
+    BadVote: 422,
+    VoteConflict: 409,
+    TestNotOpen: 409,
+    DatabaseUnavailable: 503,
     Overloaded: 429,
     RequestTimeout: 504,
     WorkerLost: 503,

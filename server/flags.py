@@ -68,6 +68,11 @@ def _flag_type(annotation: Any) -> Any:
     return (str if annotation is SecretStr else annotation) | None
 
 
+def _is_secret(name: str) -> bool:
+    field = Settings.model_fields.get(name)
+    return field is not None and SecretStr in get_args(field.annotation)
+
+
 def _mistakes(error: ValidationError, given: Mapping[str, Any]) -> str:
     """All of them, each with its flag or, where that wasn't given, its variable."""
     told = []
@@ -75,6 +80,6 @@ def _mistakes(error: ValidationError, given: Mapping[str, Any]) -> str:
         # A setting that has several variables is told under the first one's name.
         name = str(entry["loc"][0]).removeprefix(PREFIX).lower() if entry["loc"] else ""
         place = f"--{name.replace('_', '-')}" if name in given else f"{PREFIX}{name.upper()}"
-        found = "a bad value" if "key" in name else repr(entry["input"])
+        found = "a bad value" if _is_secret(name) else repr(entry["input"])
         told.append(f"{place}: found {found}; {entry['msg'].replace('Input should be', 'expected')}")
     return "; ".join(told)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -57,12 +57,28 @@ class Settings(BaseSettings):
     max_upload_gib: float = Field(8, gt=0, description="Largest submission upload.")
     max_voice_upload_mib: float = Field(50, gt=0, description="Largest voice upload.")
 
+    database_url: SecretStr | None = Field(
+        None,
+        description="Database of the listening tests, postgresql://…; without it SQLite in the data folder.",
+    )
+
     hub_endpoint: str = Field(
         "https://huggingface.co",
         pattern="^https?://",
         validation_alias=AliasChoices("VOICECORE_HUB_ENDPOINT", "HF_ENDPOINT"),
         description="Where `voicecore pull` and `voicecore base pull` fetch from; HF_ENDPOINT counts too.",
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_a_database(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            from server.listening.database import (
+                parse_url,
+            )  # SQLAlchemy, only where somebody names a database
+
+            parse_url(url.get_secret_value())
+        return url
 
     @property
     def home_path(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,14 +16,16 @@ from models_store.store import ModelsStore
 from server.http.auth import BearerAuth
 from server.http.errors import install_handlers
 from server.http.intakes import Intakes
+from server.http.listening import open_listening
 from server.http.metrics import Metrics
 from server.http.middleware import BodyLimit, RequestContext
 from server.http.origins import OriginCheck
 from server.http.preloads import Preloads
-from server.http.routes import gpt_sovits, models, operations, speech, submissions, voices
+from server.http.routes import gpt_sovits, listening, models, operations, speech, submissions, voices
 from server.http.schemas import Failure
 from server.http.services import Services, SpeechClient
 from server.http.text_pool import TextPool, TextReader
+from server.listening.catalogue import Clock
 from server.settings import Settings
 
 log = structlog.get_logger()
@@ -37,9 +40,13 @@ READABLE_HEADERS = ("x-request-id", "x-seed", "x-sample-rate", "Retry-After", "L
 
 
 def create_app(
-    settings: Settings, store: ModelsStore, client: SpeechClient, text: TextReader | None = None
+    settings: Settings,
+    store: ModelsStore,
+    client: SpeechClient,
+    text: TextReader | None = None,
+    clock: Clock = time.time,
 ) -> FastAPI:
-    """`text` None: a process pool of our own, started and stopped with the app."""
+    """`text` None: a process pool of our own, started and stopped with the app. `clock` is for votes."""
     metrics = Metrics()
     pool = TextPool(settings.text_processes, metrics) if text is None else None
     intakes = Intakes(settings.home_path / "intakes", store, round(settings.max_upload_gib * GIB))
@@ -50,8 +57,10 @@ def create_app(
         try:
             if pool is not None:
                 await pool.start()
+            app.state.listening.synthesis.start()
             yield
         finally:
+            await app.state.listening.close()
             await intakes.close()
             if pool is not None:
                 await pool.close()
@@ -63,8 +72,9 @@ def create_app(
     app.state.services = Services(
         settings, store, client, reader, intakes, Preloads(settings.preload, store), metrics
     )
+    app.state.listening = open_listening(settings, app.state.services, clock)
     install_handlers(app)
-    for routes in (speech, gpt_sovits, models, voices, submissions, operations):
+    for routes in (speech, gpt_sovits, models, voices, submissions, listening, operations):
         app.include_router(routes.router)
     _install_middleware(app, settings, metrics)
     return app

@@ -9,13 +9,13 @@ percentile"): a plain bootstrap of few units gives intervals that are too narrow
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-Unit = Literal["raters", "votes"]
+from server.listening.results import Unit
+
 Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95

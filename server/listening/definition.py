@@ -5,7 +5,15 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 Kind = Literal["preference", "abx", "mos"]
 
@@ -75,6 +83,11 @@ class TrapDefinition(_Part):
     expected: int = Field(ge=1, le=5, description="The only right rating.")
 
 
+Systems = tuple[SystemDefinition, ...]
+Texts = tuple[TextDefinition, ...]
+Traps = tuple[TrapDefinition, ...]
+
+
 class TestDefinition(_Part):
     """A set of texts × a set of systems. A system is a submission that speaks in a voice."""
 
@@ -85,15 +98,11 @@ class TestDefinition(_Part):
         description="preference: which of two is better, names hidden; abx: which of two X is; "
         "mos: how good one is, from 1 (bad) to 5 (excellent)."
     )
-    systems: tuple[SystemDefinition, ...] = Field(
+    systems: Systems = Field(
         min_length=1, max_length=50, description="A submission's name will do as a system."
     )
-    texts: tuple[TextDefinition, ...] = Field(
-        min_length=1, max_length=500, description="A string will do as a text."
-    )
-    traps: tuple[TrapDefinition, ...] = Field(
-        default=(), max_length=20, description="Only in mos; spoken by the first system."
-    )
+    texts: Texts = Field(min_length=1, max_length=500, description="A string will do as a text.")
+    traps: Traps = Field(default=(), max_length=20, description="Only in mos; spoken by the first system.")
     allow_ties: bool = Field(
         default=False, description="Only in preference: the answer `tie` is half a win each."
     )
@@ -111,26 +120,48 @@ class TestDefinition(_Part):
         description="Of the speech, the orders and the bootstrap: same seed, same test.",
     )
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> TestDefinition:
-        if self.kind != "mos" and len(self.systems) < 2:
-            raise ValueError(f"two systems or more to compare in a test of the kind {self.kind}")
-        if self.kind != "mos" and self.traps:
-            raise ValueError(f"no traps in a test of the kind {self.kind}; only mos has them")
-        if self.kind != "preference" and self.allow_ties:
-            raise ValueError(f"no ties in a test of the kind {self.kind}; only preference has them")
-        if len(self.systems) * len(self.texts) > MAX_CLIPS:
+    @field_validator("systems")
+    @classmethod
+    def _enough_to_compare(cls, systems: Systems, info: ValidationInfo) -> Systems:
+        if info.data.get("kind", "mos") != "mos" and len(systems) < 2:
+            raise ValueError(f"two systems or more to compare in a test of the kind {info.data['kind']}")
+        return systems
+
+    @field_validator("texts")
+    @classmethod
+    def _not_too_many_clips(cls, texts: Texts, info: ValidationInfo) -> Texts:
+        if len(info.data.get("systems", ())) * len(texts) > MAX_CLIPS:
             raise ValueError(f"at most {MAX_CLIPS} clips, which are systems × texts")
-        if (self.trials_per_rater or 1) > self.num_questions:
-            raise ValueError(
-                f"at most {self.num_questions} trials_per_rater, one for every question that can be asked"
-            )
-        return self
+        return texts
+
+    @field_validator("traps")
+    @classmethod
+    def _traps_of_ratings(cls, traps: Traps, info: ValidationInfo) -> Traps:
+        if traps and info.data.get("kind", "mos") != "mos":
+            raise ValueError(f"no traps in a test of the kind {info.data['kind']}; only mos has them")
+        return traps
+
+    @field_validator("allow_ties")
+    @classmethod
+    def _ties_of_preferences(cls, allow_ties: bool, info: ValidationInfo) -> bool:
+        if allow_ties and info.data.get("kind", "preference") != "preference":
+            raise ValueError(f"no ties in a test of the kind {info.data['kind']}; only preference has them")
+        return allow_ties
+
+    @field_validator("trials_per_rater")
+    @classmethod
+    def _not_more_than_questions(cls, trials: int | None, info: ValidationInfo) -> int | None:
+        known = info.data
+        if trials is not None and {"kind", "systems", "texts"} <= known.keys():
+            questions = len(_groups(known["kind"], len(known["systems"]))) * len(known["texts"])
+            if trials > questions:
+                raise ValueError(f"at most {questions} trials_per_rater, one for each question there is")
+        return trials
 
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Positions of the systems that are heard together: each alone, or every pair."""
-        return tuple(combinations(range(len(self.systems)), 1 if self.kind == "mos" else 2))
+        return _groups(self.kind, len(self.systems))
 
     @property
     def num_questions(self) -> int:
@@ -140,3 +171,7 @@ class TestDefinition(_Part):
     def num_trials(self) -> int:
         """Of each rater, without traps."""
         return self.trials_per_rater or min(self.num_questions, DEFAULT_TRIALS)
+
+
+def _groups(kind: Kind, num_systems: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(combinations(range(num_systems), 1 if kind == "mos" else 2))

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from models_store.errors import NotFound
+
 
 class ListeningError(Exception):
     """Base of everything this package raises on purpose."""
@@ -30,7 +32,7 @@ class VoteConflict(ListeningError):
     """The trial isn't where this vote belongs: it is unheard, or its vote was another one."""
 
 
-class Unknown(ListeningError):
+class Unknown(ListeningError, NotFound):
     """There is no such test, rater or trial. `kind` is which of them."""
 
     REMEDIES: ClassVar = {
@@ -40,7 +42,9 @@ class Unknown(ListeningError):
     }
 
     def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"found the {kind} {name!r}; expected one that exists. {self.REMEDIES[kind]}")
+        Exception.__init__(
+            self, f"found the {kind} {name!r}; expected one that exists. {self.REMEDIES[kind]}"
+        )
         self.kind = kind
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import choix
 import numpy as np
@@ -20,71 +19,17 @@ from server.listening.bootstrap import (
     NUM_REPLICATES,
     Array,
     Sample,
-    Unit,
     draw_raters,
     draw_votes,
 )
-from server.listening.definition import Kind
-from server.listening.screening import RaterSummary, summarise_raters
+from server.listening.results import Discrimination, Question, Results, Standing, Unit
+from server.listening.screening import summarise_raters
 from server.listening.voting import TIE
 
 # Half a win and half a defeat are given to every system beforehand, spread over the others. Without them one
 # that never lost would have no finite strength.
 PRIOR_VOTES = 0.5
 TOLERANCE = 1e-5  # of strengths; no interval is that narrow
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """One system's result. `score` and its interval are missing, like the rank, below the fewest votes.
-
-    preference: the natural logarithm of its strength against the average system; mos: the mean rating.
-    """
-
-    system: int
-    name: str
-    votes: int
-    rank: int | None
-    score: float | None
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Discrimination:
-    """How well two systems were told apart: a share of 0.5 is guessing."""
-
-    systems: tuple[int, int]
-    names: tuple[str, str]
-    votes: int
-    correct: int
-    share: float
-    low: float
-    high: float
-    p_value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """`wins[i][j]`: how often system i was preferred to j, half of the ties included."""
-
-    votes: int
-    votes_counted: int
-    drawn: Unit | None
-    standings: tuple[Standing, ...]
-    wins: tuple[tuple[float, ...], ...] | None
-    discriminations: tuple[Discrimination, ...]
-    raters: tuple[RaterSummary, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What results need to know of a test."""
-
-    kind: Kind
-    names: tuple[str, ...]
-    min_votes: int
-    seed: int
 
 
 def compute_results(

@@ -130,7 +130,8 @@ class TrialRecord(Record):
 
     clip_a: Mapped[ClipRecord] = relationship(foreign_keys=clip_a_id)
     clip_b: Mapped[ClipRecord | None] = relationship(foreign_keys=clip_b_id)
-    vote: Mapped[VoteRecord | None] = relationship(back_populates="trial")
+    # With its trial: whose vote is missing is asked of all of a rater's trials at once.
+    vote: Mapped[VoteRecord | None] = relationship(back_populates="trial", lazy="joined")
 
 
 class VoteRecord(Record):

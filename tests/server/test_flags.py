@@ -25,6 +25,8 @@ GIVEN: dict[str, Any] = {
     "device": "cuda:7",
     "dtype": "bfloat16",
     "default_model": "other",
+    "demo": True,
+    "database_url": "postgresql://anna:secret@db.example/voices",
     "hub_endpoint": "https://hub.example",
     "preload": ["a", "b"],
 }
@@ -70,7 +72,11 @@ def test_each_flag_sets_its_setting(app: typer.Typer, served: list[Settings], na
     given = GIVEN.get(name, NUMBER)
     values = given if isinstance(given, list) else [given]
     arguments = [
-        part for value in values for part in ([flag(name)] if value is True else [flag(name), str(value)])
+        part
+        for value in values
+        for part in (
+            [flag(name if value else f"no_{name}")] if isinstance(value, bool) else [flag(name), str(value)]
+        )
     ]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
@@ -108,3 +114,10 @@ def test_a_key_is_never_repeated(monkeypatch: pytest.MonkeyPatch):
         read_settings(api_key=["secret"])
     assert "secret" not in str(refused.value)
     assert "--api-key: found a bad value" in str(refused.value)
+
+
+def test_a_database_that_is_none_of_ours_is_refused_without_its_password(app: typer.Typer):
+    result = CliRunner().invoke(app, ["--database-url", "mysql://anna:secret@db.example/voices"])
+    assert result.exit_code == 2
+    assert "mysql" in result.output
+    assert "secret" not in result.output

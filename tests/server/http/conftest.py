@@ -253,9 +253,9 @@ def serve(
     publish("anna")
     with ExitStack() as running:
 
-        def serve(**settings: Any) -> Running:
+        def serve(clock: Callable[[], float] = time.time, **settings: Any) -> Running:
             speech, text = FakeSpeech(), TextHere(fake_family.FakeTextFrontEnd)
-            app = create_app(Settings(home=tmp_path / "home", **settings), store, speech, text)
+            app = create_app(Settings(home=tmp_path / "home", **settings), store, speech, text, clock)
             return running.enter_context(Running(app, speech, store, text))
 
         yield serve
