@@ -41,6 +41,7 @@ from models_store.checkpoints.gpt_sovits_tensors import TOKEN_RATE_HZ, sovits_sh
 from models_store.checkpoints.gpt_sovits_variants import SYMBOLS, VARIANTS
 from models_store.checkpoints.shapes import Shape
 
+MAX_AUDIO_S = 54  # as published
 REFERENCE_TEXT = "The birch canoe slid on the smooth planks."
 NORMED = (".ups.", ".resblocks.", ".in_layers.", ".res_skip_layers.", ".cond_layer.")
 # Of the variants that differ from v2: gin_channels, upsample_initial_channel.
@@ -118,15 +119,21 @@ def tiny_architecture(variant_name: str) -> GptSovitsArchitecture:
 ARCHITECTURES = {"full": full_architecture, "tiny": tiny_architecture}
 
 
-def write_submission(folder: Path, architecture: GptSovitsArchitecture, seed: int = 0) -> Path:
-    """Write sovits.pth, gpt.ckpt, config.json and reference.wav into `folder`; returns it."""
+def write_submission(
+    folder: Path, architecture: GptSovitsArchitecture, seed: int = 0, max_audio_s: int = MAX_AUDIO_S
+) -> Path:
+    """Write sovits.pth, gpt.ckpt, config.json and reference.wav into `folder`; returns it.
+
+    An utterance rarely stops by itself: `max_audio_s` says how long it is.
+    """
     generator = torch.Generator().manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     config = {"refFile": "reference.wav", "refText": REFERENCE_TEXT}
     (folder / "config.json").write_text(json.dumps(config))
     soundfile.write(folder / "reference.wav", reference_recording(seed), 22_050, subtype="PCM_16")
     save_sovits(folder / "sovits.pth", sovits_state(architecture, generator), architecture)
-    save_gpt(folder / "gpt.ckpt", gpt_state(architecture.text_to_semantic, generator), architecture)
+    state = gpt_state(architecture.text_to_semantic, generator)
+    save_gpt(folder / "gpt.ckpt", state, architecture, max_audio_s)
     return folder
 
 
@@ -162,9 +169,15 @@ def _random(shapes: Mapping[str, Shape], generator: torch.Generator) -> Iterator
         yield name, tensor.half()
 
 
-def save_gpt(path: Path, state: Mapping[str, Tensor], architecture: GptSovitsArchitecture) -> None:
+def save_gpt(
+    path: Path,
+    state: Mapping[str, Tensor],
+    architecture: GptSovitsArchitecture,
+    max_audio_s: int = MAX_AUDIO_S,
+) -> None:
     """gpt.ckpt as the published training saves it."""
-    torch.save({"weight": dict(state), "config": gpt_config(architecture), "info": "GPT-e15"}, path)
+    config = gpt_config(architecture, max_audio_s)
+    torch.save({"weight": dict(state), "config": config, "info": "GPT-e15"}, path)
 
 
 def save_sovits(path: Path, state: Mapping[str, Tensor], architecture: GptSovitsArchitecture) -> None:
@@ -186,12 +199,12 @@ def pickled_config(config: Mapping[str, Any], hparams: type) -> Any:
     return value
 
 
-def gpt_config(architecture: GptSovitsArchitecture) -> dict[str, Any]:
+def gpt_config(architecture: GptSovitsArchitecture, max_audio_s: int = MAX_AUDIO_S) -> dict[str, Any]:
     """The keys of the published config that say anything about the model."""
     sizes = architecture.text_to_semantic
     return {
         "train": {"seed": 1234, "precision": "16-mixed", "exp_name": "random"},
-        "data": {"max_sec": 54, "pad_val": sizes.stop_audio_token},
+        "data": {"max_sec": max_audio_s, "pad_val": sizes.stop_audio_token},
         "model": {
             "vocab_size": sizes.audio_tokens,
             "phoneme_vocab_size": sizes.phonemes,

@@ -272,26 +272,9 @@ def test_metrics_without_the_device_process(server):
     assert ("voicecore_slots",) not in found
 
 
-def test_every_route_is_on_the_documentation_page(server):
+def test_the_documentation_page_knows_the_routes(server):
+    """That they are all there, and in the README, is tests/test_documentation.py's."""
     assert server.http.get("/docs").status_code == 200
     paths = server.http.get("/openapi.json").json()["paths"]
-    routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
-    assert routes == {
-        "POST /v1/audio/speech",
-        "GET /v1/models",
-        "GET /v1/models/{name_or_id}",
-        "GET /v1/audio/models",
-        "GET /v1/audio/voices",
-        "POST /v1/audio/voices",
-        "GET /v1/audio/voices/{name}",
-        "DELETE /v1/audio/voices/{name}",
-        "POST /v1/submissions",
-        "GET /v1/submissions",
-        "GET /v1/submissions/{name}",
-        "PUT /v1/submissions/{name}",
-        "DELETE /v1/submissions/{name}",
-        "GET /",
-        "GET /healthz",
-        "GET /readyz",
-        "GET /metrics",
-    }
+    assert {"post"} == set(paths["/v1/audio/speech"])
+    assert {"get", "put", "delete"} == set(paths["/v1/submissions/{name}"])
