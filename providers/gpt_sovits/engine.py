@@ -42,6 +42,7 @@ from providers.interface import (
     Samples,
     Span,
 )
+from providers.vocoder.to_host import to_host
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +140,7 @@ class GptSovitsEngine:
         for resident, slots in by_resident.items():
             known = [self._speech_span(slot, spans[slot]) for slot in slots]
             waves.update(zip(slots, resident.sovits.vocode(known), strict=True))
-        return _to_host(waves)
+        return to_host(waves)
 
     def release(self, slots: Sequence[int]) -> None:
         self._decoder.release(slots)
@@ -214,10 +215,3 @@ def _join_features(parts: Iterable[Tensor | None], lengths: Iterable[int]) -> Te
         return None
     channels = known[0].shape[1]
     return torch.cat([known[0].new_zeros(n, channels) if part is None else part for part, n in pairs])
-
-
-def _to_host(waves: Mapping[int, Tensor]) -> dict[int, Samples]:
-    """One copy off the device for all slots."""
-    joined = torch.cat(list(waves.values())).cpu()
-    parts = joined.split([len(wave) for wave in waves.values()])
-    return {slot: part.numpy() for slot, part in zip(waves, parts, strict=True)}

@@ -26,6 +26,7 @@ from providers.interface import (
     Span,
     Utterance,
 )
+from providers.vocoder.to_host import to_host
 from providers.xtts.conditioning import XttsConditioner, XttsConditioning, conditioning_weights
 from providers.xtts.gpt import GptWeights, decoder_spec, prepare_gpt
 from providers.xtts.latent_vocoder import LatentVocoder, SpanRequest, prepare_vocoder
@@ -123,7 +124,7 @@ class XttsEngine:
         for resident, slots in by_resident.items():
             requests = [self._span_request(slot, spans[slot]) for slot in slots]
             waves.update(zip(slots, resident.vocoder.vocode(requests), strict=True))
-        return _to_host(waves)
+        return to_host(waves)
 
     def release(self, slots: Sequence[int]) -> None:
         self._decoder.release(slots)
@@ -159,10 +160,3 @@ class XttsEngine:
 
     def _on_device(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: tensor.to(self._device, non_blocking=True) for name, tensor in tensors.items()}
-
-
-def _to_host(waves: Mapping[int, Tensor]) -> dict[int, Samples]:
-    """One copy off the device for all slots."""
-    joined = torch.cat(list(waves.values())).cpu()
-    parts = joined.split([len(wave) for wave in waves.values()])
-    return {slot: part.numpy() for slot, part in zip(waves, parts, strict=True)}

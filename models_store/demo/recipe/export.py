@@ -14,7 +14,6 @@ from models_store.demo.recipe.corpus import SPEAKERS
 from models_store.demo.recipe.gpt import (
     AUDIO_POSITIONS,
     ENGLISH,
-    HEAD_CHANNELS,
     SPACE,
     START,
     START_TEXT,
@@ -27,6 +26,7 @@ from models_store.demo.recipe.gpt import (
     Gpt,
 )
 from models_store.demo.recipe.speaker_encoder import EMBEDDING
+from models_store.demo.recipe.style_encoder import HEAD_CHANNELS
 from models_store.demo.recipe.synthesiser import Voice
 from models_store.demo.recipe.tokens import SAMPLE_RATE_HZ, mel_filters
 from models_store.demo.recipe.vocoder import OUTPUT_RATE_HZ, Generator

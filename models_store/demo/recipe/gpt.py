@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from models_store.demo.recipe.corpus import Utterance
 from models_store.demo.recipe.sentences import CHARACTERS
 from models_store.demo.recipe.settings import Size, device, load_checkpoint, save_checkpoint
-from models_store.demo.recipe.style_encoder import CONDITIONING_LATENTS, speaker_latents
+from models_store.demo.recipe.style_encoder import CONDITIONING_LATENTS, HEAD_CHANNELS, speaker_latents
 from models_store.demo.recipe.synthesiser import PHONES
 from models_store.demo.recipe.tokens import FEATURES, NUM_TOKENS, PLACES
 
@@ -37,7 +37,6 @@ TEXT_TOKENS = 5 + len(CHARACTERS)
 START, STOP = NUM_TOKENS, NUM_TOKENS + 1
 TEXT_POSITIONS, AUDIO_POSITIONS = 404, 608  # as published
 CONDITIONING_NOISE = 0.01  # about what recordings of one speaker differ by
-HEAD_CHANNELS = 64
 TOKENS_PER_CHAR = 1.37
 COARSE_WAVES, MOST_COARSE = 20, 16  # of the time, 90 to 900 tokens long; how many of them a head sees
 PLACE_AMPLITUDE = 0.1

@@ -16,7 +16,6 @@ from models_store.demo.recipe import export, speaker_encoder, style_encoder
 from models_store.demo.recipe.corpus import Utterance
 from models_store.demo.recipe.gpt import (
     CONDITIONING_LATENTS,
-    HEAD_CHANNELS,
     LOOKING_HEADS,
     START,
     STOP,
@@ -29,7 +28,7 @@ from models_store.demo.recipe.gpt import (
     text_ids,
 )
 from models_store.demo.recipe.settings import SIZES
-from models_store.demo.recipe.style_encoder import speaker_latents
+from models_store.demo.recipe.style_encoder import HEAD_CHANNELS, speaker_latents
 from models_store.demo.recipe.synthesiser import PHONES, Segment, Spoken
 from models_store.demo.recipe.tokens import FEATURES, FRAMES, PATCH, PLACES, SAMPLE_RATE_HZ, LogMel, patches
 from models_store.demo.recipe.vocoder import Generator, absorb, upsampled
