@@ -15,7 +15,17 @@ from typer.core import TyperGroup
 from models_store.errors import ModelsStoreError, SubmissionError
 from providers.errors import ProviderError
 from server import base_commands, voice_commands
-from server.command_options import AsJson, Home, open_base_models, open_hub, open_store, short
+from server.command_options import (
+    ApiKey,
+    AsJson,
+    Home,
+    Host,
+    Port,
+    open_base_models,
+    open_hub,
+    open_store,
+    short,
+)
 from server.errors import ServerError
 
 if TYPE_CHECKING:
@@ -280,9 +290,9 @@ def speak(
     top_p: Annotated[float | None, typer.Option(help="Up to 1.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(help="1 is none.")] = None,
     local: Annotated[bool, typer.Option("--local", help="Without a server, even if one runs.")] = False,
-    host: Annotated[str | None, typer.Option(help="The server's address (VOICECORE_HOST).")] = None,
-    port: Annotated[int | None, typer.Option(help="The server's port (VOICECORE_PORT).")] = None,
-    api_key: Annotated[str | None, typer.Option(help="The server's key (VOICECORE_API_KEY).")] = None,
+    host: Host = None,
+    port: Port = None,
+    api_key: ApiKey = None,
     home: Home = None,
 ) -> None:
     """Speak a text into a file.

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Home = Annotated[Path | None, typer.Option(help="The data folder (VOICECORE_HOME).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Host = Annotated[str | None, typer.Option(help="The server's address (VOICECORE_HOST).")]
+Port = Annotated[int | None, typer.Option(help="The server's port (VOICECORE_PORT).")]
+ApiKey = Annotated[str | None, typer.Option(help="The server's key (VOICECORE_API_KEY).")]
 
 
 def open_store(home: Path | None) -> ModelsStore:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from importlib import import_module
@@ -19,14 +18,13 @@ from server import logs
 from server.errors import ServerError
 from server.http.encoders import FORMATS, Format, wav_header
 from server.http.schemas import SpeechRequest
+from server.running_server import check_response, find_server
 from server.settings import Settings
 
 STANDARD_OUTPUT = Path("-")
 SUFFIXES = {format.suffix: format for format in FORMATS.values()} | {".ogg": FORMATS["opus"]}
 WAV_HEADER_BYTES = 44
 WAV_RATE = slice(24, 28)
-LONGEST_START_S = 60.0
-STARTING = 503  # of /readyz
 LOCAL_LOG_LEVEL = "error"  # the device process's log is not what someone reads who wants a file
 
 
@@ -46,7 +44,7 @@ def write_speech(request: SpeechRequest, output: Path, settings: Settings, local
 
     `request.model` None is the only submission there is, else the default model.
     """
-    if not local and (server := _running_server(settings)) is not None:
+    if not local and (server := find_server(settings)) is not None:
         with closing(server), _opened(output) as file:
             request = _with_model(request, _served_models(server), settings)
             for data in _spoken_by(server, request):
@@ -75,37 +73,9 @@ def _with_model(request: SpeechRequest, available: Mapping[str, str], settings: 
     return request.model_copy(update={"model": next(iter(available)) if only_one else settings.default_model})
 
 
-def _running_server(settings: Settings) -> httpx.Client | None:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    address = f"[{host}]" if ":" in host else host
-    key = settings.api_key.get_secret_value() if settings.api_key else None
-    client = httpx.Client(
-        base_url=f"http://{address}:{settings.port}",
-        headers={"Authorization": f"Bearer {key}"} if key else {},
-        # Nothing comes while the request waits for its turn.
-        timeout=httpx.Timeout(settings.request_timeout_s, connect=1.0),
-        trust_env=False,  # a proxy has no part in this
-    )
-    try:
-        if client.get("/healthz", timeout=2.0).is_success:
-            _wait_while_starting(client)
-            return client
-    except httpx.HTTPError:
-        pass
-    client.close()
-    return None
-
-
-def _wait_while_starting(server: httpx.Client) -> None:
-    """A server that was started a moment ago needs some more; if it needs too many, the request says why."""
-    deadline = time.monotonic() + LONGEST_START_S
-    while time.monotonic() < deadline and server.get("/readyz").status_code == STARTING:
-        time.sleep(0.2)
-
-
 def _served_models(server: httpx.Client) -> dict[str, str]:
     response = server.get("/v1/models")
-    _check(response)
+    check_response(response)
     try:
         return {model["id"]: model["submission_id"] for model in response.json()["data"]}
     except (ValueError, KeyError, TypeError):
@@ -119,26 +89,13 @@ def _spoken_by(server: httpx.Client, request: SpeechRequest) -> Iterator[bytes]:
     fields = request.model_dump(exclude_none=True)
     try:
         with server.stream("POST", "/v1/audio/speech", json=fields) as response:
-            _check(response)
+            check_response(response)
             yield from response.iter_bytes()
     except httpx.HTTPError as error:
         raise ServerError(
             f"{server.base_url}: found the end of the connection ({type(error).__name__}); expected speech. "
             "The server's log says why; --local speaks without it."
         ) from error
-
-
-def _check(response: httpx.Response) -> None:
-    if response.is_success:
-        return
-    response.read()
-    try:
-        message = response.json()["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        message = (
-            f"{response.url}: found status {response.status_code}; expected speech from a Voice Core server."
-        )
-    raise ServerError(message)
 
 
 @contextmanager
