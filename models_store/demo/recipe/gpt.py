@@ -29,7 +29,7 @@ from models_store.demo.recipe.sentences import CHARACTERS
 from models_store.demo.recipe.settings import Size, device, load_checkpoint, save_checkpoint
 from models_store.demo.recipe.style_encoder import CONDITIONING_LATENTS, HEAD_CHANNELS, speaker_latents
 from models_store.demo.recipe.synthesiser import PHONES
-from models_store.demo.recipe.tokens import FEATURES, NUM_TOKENS, PLACES
+from models_store.demo.recipe.tokens import FEATURES, NUM_STATES, NUM_TOKENS, PLACES
 
 STOP_TEXT, UNKNOWN, SPACE, START_TEXT, ENGLISH = range(5)
 TEXT_IDS = {" ": SPACE} | {char: 5 + i for i, char in enumerate(CHARACTERS)}
@@ -66,20 +66,21 @@ class Block(nn.Module):
 
 
 class TokenTable(nn.Module):
-    """[NUM_TOKENS + 2, channels]: a row is the sum of its phone's, its place's and its own.
+    """[NUM_TOKENS + 2, channels]: a row is the sum of its state's, its place's and its own.
 
-    Few tokens are frequent, but all phones and all places are. Start and stop have a phone and a place too.
+    Few tokens are frequent, but all states (quarters of phones) and all places are. Start and stop have a
+    state and a place too.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.own = nn.Parameter(torch.empty(NUM_TOKENS + 2, channels))
-        self.of_phone = nn.Parameter(torch.empty(len(PHONES) + 1, channels))
+        self.of_state = nn.Parameter(torch.empty(NUM_STATES + 1, channels))
         self.of_place = nn.Parameter(torch.empty(PLACES + 1, channels))
 
     def forward(self) -> Tensor:
-        tokens = (self.of_phone[:-1, None] + self.of_place[None, :-1]).flatten(0, 1)
-        ends = (self.of_phone[-1] + self.of_place[-1]).expand(2, -1)
+        tokens = (self.of_state[:-1, None] + self.of_place[None, :-1]).flatten(0, 1)
+        ends = (self.of_state[-1] + self.of_place[-1]).expand(2, -1)
         return self.own + torch.cat([tokens, ends])
 
 
@@ -161,7 +162,7 @@ class Gpt(nn.Module):
     def _place_embeddings(self) -> None:
         """How far along, roughly, in the first channels; then the place, exactly, of text and of tokens."""
         coarse, exact = slice(2 * COARSE_WAVES), slice(2 * COARSE_WAVES, 2 * COARSE_WAVES + PLACES)
-        for table in (self.text_embedding.weight, self.mel_embedding.own, self.mel_embedding.of_phone):
+        for table in (self.text_embedding.weight, self.mel_embedding.own, self.mel_embedding.of_state):
             table[:, : exact.stop] = 0
         chars = torch.arange(TEXT_POSITIONS) - 2.0  # after the start and the language
         self.text_positions.weight[:, coarse] = _waves(TOKENS_PER_CHAR * chars, _coarse_frequencies())

@@ -1,10 +1,12 @@
 """What the GPT is trained to predict: speech tokens, and the features that its latents must hold.
 
 A token lasts 1,024 samples at 22,050 Hz (a patch, 46 ms), as in the published model. There it is a learnt
-code of the spectrogram; here it says which phone is being spoken where the patch ends, and which character of
-the text it comes from, modulo PLACES. Free synthesisers tell both. Text determines them almost surely, so
-little is left to chance when sampling; and since every token says where the speech is in the text, the model
-need not find that out from what it has said so far, can't lose its place, and knows when it is done.
+code of the spectrogram; here it says which phone is being spoken where the patch ends, which quarter of
+it, and which character of the text it comes from, modulo PLACES. Free synthesisers tell all of it. Text
+determines it almost surely, so little is left to chance when sampling; and since every token says where
+the speech is in the text, the model need not find that out from what it has said so far, can't lose its
+place, and knows when it is done. The quarter tells when the phone began: without it, sounds that begin
+within a patch are blurred.
 
 Token k tells of patch k + 1, so the latent that predicts token k has been told all about patch k, which the
 vocoder makes of it: nothing that was sampled is averaged over in the sound. The last token is the stop token.
@@ -28,7 +30,9 @@ PATCH = 1024  # samples
 FRAMES = 4  # of the spectrogram per patch
 MEL_BINS, FFT = 80, 1024
 PLACES = 32  # a character's place in the text is told modulo this; further apart, the time tells
-NUM_TOKENS = PLACES * len(PHONES)
+QUARTERS = 4  # of a phone
+NUM_STATES = QUARTERS * len(PHONES)
+NUM_TOKENS = PLACES * NUM_STATES
 COMPONENTS = 64  # of a patch's spectrogram; 98 % of its variance
 FEATURES = COMPONENTS + 2 * FRAMES + 2
 LEAD_S, TAIL_S = 0.046, 0.12  # silence kept: little at the start, so that speech is heard at once
@@ -42,7 +46,7 @@ class Patches:
     samples: NDArray[np.int16]  # trimmed, at the synthesiser's rate
     log_mel: NDArray[np.float16]  # [FRAMES · n, MEL_BINS]
     pitch_hz: NDArray[np.float16]  # [FRAMES · n]; 0 where there is none
-    tokens: NDArray[np.int16]  # [n]: what is spoken at each patch's end
+    tokens: NDArray[np.int16]  # [n]: PLACES · (QUARTERS · phone + quarter) + place, at each patch's end
     next_phones: NDArray[np.int16]  # [n]: the phone after that
     chars: NDArray[np.int16]  # [n]: the character of the text that this comes from, about
 
@@ -60,13 +64,13 @@ def patches(text: str, spoken: Spoken, spectrogram: LogMel) -> Patches | None:
         return None
     centres_s = start_s + (np.arange(FRAMES * n) + 0.5) * PATCH / FRAMES / SAMPLE_RATE_HZ
     nearest = np.clip(np.round(centres_s / FRAME_S).astype(int), 0, len(spoken.pitch_hz) - 1)
-    at = _at_ends(spoken.segments, start_s, n)
+    at, quarters = _at_ends(spoken.segments, start_s, n)
     phones, chars = _phones(spoken.segments), _chars(text, spoken.segments)
     return Patches(
         samples=samples,
         log_mel=log_mel.astype(np.float16),
         pitch_hz=spoken.pitch_hz[nearest].astype(np.float16),
-        tokens=PLACES * phones[at] + chars[at] % PLACES,
+        tokens=(PLACES * (QUARTERS * phones[at] + quarters) + chars[at] % PLACES).astype(np.int16),
         next_phones=phones[np.minimum(at + 1, len(phones) - 1)],
         chars=chars[at],
     )
@@ -82,11 +86,14 @@ def _trimmed(segments: list[Segment]) -> tuple[float, float]:
     return max(0.0, segments[0].end_s - LEAD_S), min(segments[-1].end_s, last_spoken.end_s + TAIL_S)
 
 
-def _at_ends(segments: list[Segment], start_s: float, n: int) -> NDArray[np.int64]:
-    """The segment at every patch's end."""
+def _at_ends(segments: list[Segment], start_s: float, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The segment at every patch's end, and the quarter of it."""
     ends = np.array([segment.end_s for segment in segments])
+    starts = np.concatenate([[0.0], ends[:-1]])
     times = np.minimum(start_s + (np.arange(n) + 1) * PATCH / SAMPLE_RATE_HZ, ends[-1] - 1e-4)
-    return np.clip(np.searchsorted(ends, times, side="right"), 0, len(ends) - 1)
+    at = np.clip(np.searchsorted(ends, times, side="right"), 0, len(ends) - 1)
+    passed = (times - starts[at]) / np.maximum(ends[at] - starts[at], 1e-3)
+    return at, np.clip(QUARTERS * passed, 0, QUARTERS - 1).astype(np.int64)
 
 
 def _phones(segments: list[Segment]) -> NDArray[np.int16]:

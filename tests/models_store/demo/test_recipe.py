@@ -30,7 +30,17 @@ from models_store.demo.recipe.gpt import (
 from models_store.demo.recipe.settings import SIZES
 from models_store.demo.recipe.style_encoder import HEAD_CHANNELS, speaker_latents
 from models_store.demo.recipe.synthesiser import PHONES, Segment, Spoken
-from models_store.demo.recipe.tokens import FEATURES, FRAMES, PATCH, PLACES, SAMPLE_RATE_HZ, LogMel, patches
+from models_store.demo.recipe.tokens import (
+    FEATURES,
+    FRAMES,
+    NUM_STATES,
+    PATCH,
+    PLACES,
+    QUARTERS,
+    SAMPLE_RATE_HZ,
+    LogMel,
+    patches,
+)
 from models_store.demo.recipe.vocoder import Generator, absorb, upsampled
 from models_store.intake import read_submission
 from providers.xtts.conditioning import StyleEncoder
@@ -48,7 +58,9 @@ def utterance() -> Utterance:
     return Utterance(
         text=TEXT,
         speaker=1,
-        tokens=(PLACES * phones + chars % PLACES).astype(np.int16),
+        tokens=(PLACES * (QUARTERS * phones + rng.integers(0, QUARTERS, n)) + chars % PLACES).astype(
+            np.int16
+        ),
         next_phones=np.roll(phones, -1).astype(np.int16),
         chars=chars.astype(np.int16),
         features=rng.standard_normal((n, FEATURES)).astype(np.float16),
@@ -77,7 +89,9 @@ def test_speech_tokens_say_what_is_spoken_and_where_in_the_text() -> None:
     made = patches("hi, you", spoken, LogMel())
 
     assert made is not None
-    said = [PHONES[token // PLACES] for token in made.tokens]
+    states = made.tokens // PLACES
+    assert states.max() < NUM_STATES
+    said = [PHONES[state // QUARTERS] for state in states]
     assert list(dict.fromkeys(said)) == ["hh", "ay", "pau", "y", "uw"]
     # "hi" is two letters for two phones; the silence after it is at the comma; "you" three letters for two.
     at = {phone: {int(made.chars[i]) for i, p in enumerate(said) if p == phone} for phone in set(said)}
@@ -89,6 +103,10 @@ def test_speech_tokens_say_what_is_spoken_and_where_in_the_text() -> None:
         "uw": {6},
     }
     np.testing.assert_array_equal(made.tokens % PLACES, made.chars % PLACES)
+    # A phone of 200 ms ends four or five patches of 46 ms, so it is gone through quarter by quarter.
+    quarters = [int(state % QUARTERS) for state, phone in zip(states, said, strict=True) if phone == "uw"]
+    assert quarters == sorted(quarters)
+    assert set(quarters) >= {0, 1, 2}
     # The silence before the first sound is cut to a patch, and the patches cover the rest.
     assert len(made.tokens) == -(-len(made.samples) * SAMPLE_RATE_HZ // (16_000 * PATCH))
     assert len(made.log_mel) == FRAMES * len(made.tokens)
