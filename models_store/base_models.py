@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from models_store.base_roles import ROLES, Role, need
 from models_store.durable import digest_file, flocked, hex_of, publish_file, sync, write_atomically
 from models_store.errors import MissingBaseModels, NotFound, Problem
 from models_store.report import ProgressCallback, Report
-from models_store.submission import Blob, Submission, manifest_digest
+from models_store.submission import Blob, Submission, SubmissionFiles, manifest_digest
 
 CURRENT = "current"
 MANIFEST = "manifest.json"
@@ -122,12 +122,6 @@ class BaseModels:
             if (wanted := need(role, family, variant, spoken)) and self.get(role.name) is None
         )
 
-    def require(self, submission: Submission, languages: Iterable[str] = ()) -> None:
-        """Raises MissingBaseModels where these languages can't be spoken; none given: where nothing can."""
-        roles = [row.role for row in self.missing(submission, languages) if not row.is_optional]
-        if roles:
-            raise MissingBaseModels(f"{submission.family} {submission.variant}", roles)
-
     def completed(self, report: Report) -> Report:
         """A report on an upload, with a warning for each base model that it wants and that is missing."""
         missing = self.missing_for(report.family, report.variant, report.languages) if report.ok else ()
@@ -189,6 +183,24 @@ def wanted_by(submission: Submission) -> Iterator[Role]:
     for role in ROLES.values():
         if need(role, submission.family, submission.variant, submission.languages):
             yield role
+
+
+def require_base_models(
+    files: SubmissionFiles, languages: Iterable[str] = (), dispensable: Collection[str] = ()
+) -> None:
+    """Raises MissingBaseModels where these languages can't be spoken; none given: where nothing can.
+
+    Nobody is refused for want of a `dispensable` role.
+    """
+    submission, spoken = files.submission, tuple(languages)
+    roles = [
+        role.name
+        for role in ROLES.values()
+        if (wanted := need(role, submission.family, submission.variant, spoken))
+        and not (wanted.is_optional or role.name in files.base_models or role.name in dispensable)
+    ]
+    if roles:
+        raise MissingBaseModels(f"{submission.family} {submission.variant}", roles)
 
 
 def _is_whole(folder: Path, manifest: Mapping[str, Any]) -> bool:

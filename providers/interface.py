@@ -73,6 +73,11 @@ class Prompt:
     language: str
     spans: tuple[CharacterSpan, ...] = ()  # in order, not overlapping; ids outside them have no features
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """All that are spoken: a mixed text's characters are Chinese, whatever its main language is."""
+        return frozenset((self.language, "zh") if self.spans else (self.language,))
+
 
 @dataclass(frozen=True, slots=True)
 class Utterance:

@@ -163,10 +163,13 @@ def _store(subject: str, settings: Settings, deep: bool) -> Iterator[Finding]:
 
 
 def _base_models(subject: str, settings: Settings, deep: bool) -> Iterator[Finding]:
-    """Those that some submission wants."""
+    """Those that some submission wants, but for what the settings do without."""
     store = ModelsStore(settings.store_path)
     missing = {
-        row: None for submission in store.submissions() for row in store.base_models.missing(submission)
+        row: None
+        for submission in store.submissions()
+        for row in store.base_models.missing(submission)
+        if row.role not in settings.dispensable_base_models
     }
     for row in missing:
         verdict: Verdict = "ok" if row.is_optional else "warn"

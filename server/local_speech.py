@@ -9,11 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from queue import SimpleQueue
 
+from models_store.base_models import require_base_models
 from models_store.store import ModelsStore
 from providers import registry
 from server.http.audio_stream import Messages, in_reading_order, samples_of
 from server.http.encoders import DEFAULT_SAMPLE_RATE_HZ, Encoder, encoder
 from server.http.schemas import SpeechRequest
+from server.http.speech import require_languages
 from server.scheduling.desk import Desk, Threads
 from server.scheduling.device import open_device
 from server.scheduling.failures import Failure, from_failure
@@ -50,15 +52,18 @@ def speak_locally(
 
 def _speak(request: SpeechRequest, store: ModelsStore, settings: Settings) -> Speak:
     submission = store.resolve(request.model or settings.default_model)
-    store.base_models.require(submission)
+    files = store.files(submission.id)
+    require_base_models(files)
     voice = store.resolve_voice(request.voice_name, submission)
-    front_end = registry.text_front_end(store.files(submission.id))
+    front_end = registry.text_front_end(files)
+    prompts = tuple(front_end.prompts(request.input, request.language))
+    require_languages(files, prompts, settings)
     changes = {"seed": secrets.randbits(63)} | request.sampling_changes
     return Speak(
         request_id=REQUEST_ID,
         submission_id=submission.id,
         voice_id=voice.id,
-        prompts=tuple(front_end.prompts(request.input, request.language)),
+        prompts=prompts,
         sampling=replace(front_end.default_sampling, **changes),  # type: ignore[arg-type]
         speed=request.speed,
     )

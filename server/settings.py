@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     default_model: str = Field("demo", description="Submission that answers to OpenAI's model names.")
     demo: bool = Field(True, description="Put the voices of the project into a store that has none.")
     preload: tuple[str, ...] = Field((), description="Submissions to load before the server is ready.")
+    chinese_without_roberta: bool = Field(
+        False,
+        description="Speak Chinese with GPT-SoVITS although the base model roberta is missing, "
+        "with zeros for its features.",
+    )
 
     http_processes: int = Field(1, ge=1, description="Processes that serve HTTP.")
     text_processes: int = Field(1, ge=1, description="Text processes per HTTP process.")
@@ -83,6 +88,11 @@ class Settings(BaseSettings):
     @property
     def home_path(self) -> Path:
         return self.home.expanduser().resolve()
+    @property
+    def dispensable_base_models(self) -> frozenset[str]:
+        """Roles that requests are spoken without where they are missing, although they need them."""
+        return frozenset({"roberta"} if self.chinese_without_roberta else ())
+
 
     @property
     def store_path(self) -> Path:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from models_store.base_models import Missing
 from models_store.store import ModelsStore
 from server.http.schemas import MissingBaseModel
 
 
-def find_missing(store: ModelsStore) -> list[MissingBaseModel]:
+def find_missing(store: ModelsStore, dispensable: Collection[str]) -> list[MissingBaseModel]:
+    """All but those that the operator does without."""
     names: dict[str, list[str]] = {}
     for name, submission_id in store.names().items():
         names.setdefault(submission_id, []).append(name)
     wanting: dict[Missing, list[str]] = {}
     for submission in store.submissions():
         for missing in store.base_models.missing(submission):
-            wanting.setdefault(missing, []).extend(names.get(submission.id, [submission.id]))
+            if missing.role not in dispensable:
+                wanting.setdefault(missing, []).extend(names.get(submission.id, [submission.id]))
     return [
         MissingBaseModel(
             role=missing.role,

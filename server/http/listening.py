@@ -10,6 +10,7 @@ from typing import Annotated, cast
 import numpy as np
 from fastapi import Depends, Request
 
+from models_store.base_models import require_base_models
 from models_store.store import ModelsStore
 from server.errors import Overloaded, WorkerLost
 from server.http.audio_stream import in_reading_order, samples_of
@@ -91,7 +92,7 @@ def resolve_systems(definition: TestDefinition, settings: Settings, store: Model
     systems = []
     for row in definition.systems:
         submission = find_submission(store, settings.default_model, row.submission)
-        store.base_models.require(submission)
+        require_base_models(store.files(submission.id))
         systems.append(System(row.shown_name, submission.id, find_voice(store, submission, row.voice).id))
     return systems
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from models_store.base_models import require_base_models
 from models_store.store import ModelsStore
 from models_store.submission import Submission, SubmissionFiles, Voice
+from providers.interface import Prompt
 from server.http.encoders import DEFAULT_SAMPLE_RATE_HZ, FORMATS, Format
 from server.http.errors import Refused
 from server.http.lookup import find_submission, find_voice
 from server.http.schemas import SpeechRequest
 from server.http.services import Services
 from server.scheduling.messages import Speak
+from server.settings import Settings
 
 # The store, the default model's name → whose speech, in which voice. Reads the store's files.
 FindSpeaker = Callable[[ModelsStore, str], tuple[Submission, Voice]]
@@ -84,6 +87,7 @@ async def prepare_wish(wish: Wish, services: Services) -> Speech:
         raise Refused(422, message, "text_too_long", wish.text_field)
     files, voice_id = await asyncio.to_thread(_look_up, wish.find_speaker, services)
     read = await services.text.read(files, wish.text, wish.language, wish.cut_method)
+    require_languages(files, read.prompts, services.settings)
     changes = {"seed": secrets.randbits(63)} | dict(wish.sampling_changes)
     speak = Speak(
         request_id=uuid.uuid4().hex,
@@ -98,5 +102,12 @@ async def prepare_wish(wish: Wish, services: Services) -> Speech:
 
 def _look_up(find_speaker: FindSpeaker, services: Services) -> tuple[SubmissionFiles, str]:
     submission, voice = find_speaker(services.store, services.settings.default_model)
-    services.store.base_models.require(submission)
-    return services.store.files(submission.id), voice.id
+    files = services.store.files(submission.id)
+    require_base_models(files)
+    return files, voice.id
+
+
+def require_languages(files: SubmissionFiles, prompts: Iterable[Prompt], settings: Settings) -> None:
+    """Raises MissingBaseModels where a language of these can't be spoken for want of one."""
+    languages = frozenset[str]().union(*(prompt.languages for prompt in prompts))
+    require_base_models(files, languages, settings.dispensable_base_models)

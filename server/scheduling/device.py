@@ -82,6 +82,7 @@ def open_device(settings: Settings) -> Device:
             device=name,
             dtype=dtype,
             num_slots=settings.slots or kind.num_slots,
+            zero_features=settings.chinese_without_roberta,
         ),
         kind.policy,
         Budgets(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from models_store.base_models import BaseModels
+from models_store.base_models import BaseModels, require_base_models
 from models_store.base_roles import ROLES
 from models_store.durable import digest_file, hex_of
 from models_store.errors import MissingBaseModels, NotFound, SubmissionError
@@ -358,16 +358,18 @@ def test_a_request_is_refused_for_what_it_needs_and_no_more(
 ):
     submission = publish("gpt_sovits", "v2Pro")
     with pytest.raises(MissingBaseModels, match="`voicecore base pull hubert eres2netv2`") as refused:
-        store.base_models.require(submission)
+        require_base_models(store.files(submission.id))
     assert refused.value.roles == ("hubert", "eres2netv2")
     v2 = publish("gpt_sovits", "v2")
     store.add_base_model(make_hubert(), "hubert")
-    store.base_models.require(v2)
-    store.base_models.require(v2, ["en", "ja"])
+    files = store.files(v2.id)
+    require_base_models(files)
+    require_base_models(files, ["en", "ja"])
     with pytest.raises(MissingBaseModels, match="needs the base model roberta") as refused:
-        store.base_models.require(v2, ["zh-CN"])
+        require_base_models(files, ["zh-CN"])
     assert refused.value.roles == ("roberta",)
-    store.base_models.require(publish("xtts", "v2"), ["zh"])
+    require_base_models(files, ["zh"], dispensable={"roberta"})
+    require_base_models(store.files(publish("xtts", "v2").id), ["zh"])
 
 
 def test_a_submissions_files_bring_the_base_models_it_can_use(

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from models_store.base_models import require_base_models
 from models_store.store import ModelsStore
 from models_store.submission import Submission, Voice
 from server.http.answer import answer
@@ -151,5 +152,5 @@ async def _load(weights_path: str, services: Services) -> Done:
 
 def _loadable(weights_path: str, services: Services) -> Submission:
     submission = find_weights(services.store, weights_path)
-    services.store.base_models.require(submission)
+    require_base_models(services.store.files(submission.id))
     return submission

@@ -31,7 +31,8 @@ async def readyz(response: Response, services: Serving) -> Readiness:
     """The device process answers, and what is to be preloaded is resident."""
     state = await worker_state(services.client)
     missing = await asyncio.to_thread(services.preloads.missing, state)
-    missing_base_models = await asyncio.to_thread(find_missing, services.store)
+    dispensable = services.settings.dispensable_base_models
+    missing_base_models = await asyncio.to_thread(find_missing, services.store, dispensable)
     is_ready = state is not None and not missing
     response.status_code = 200 if is_ready else 503
     return Readiness(

@@ -11,6 +11,7 @@ import soundfile
 from prometheus_client.parser import text_string_to_metric_families
 
 from models_store.base_roles import ROLES
+from providers.interface import CharacterSpan
 from server.http.metrics import METRICS
 from server.scheduling.messages import WorkerState
 
@@ -167,6 +168,33 @@ def test_a_missing_base_model_is_named_where_it_matters(server, monkeypatch):
     error = refused.json()["error"]
     assert (error["type"], error["code"]) == ("server_error", "missing_base_models")
     assert "`voicecore base pull hubert`" in error["message"]
+
+
+@pytest.mark.parametrize("does_without", [False, True])
+def test_chinese_is_refused_for_what_it_needs_unless_the_operator_does_without(
+    does_without, serve, publish, monkeypatch
+):
+    """As if these submissions needed RoBERTa; a mixed text's characters are Chinese, its language isn't."""
+    role = ROLES["roberta"]
+    monkeypatch.setitem(ROLES, "roberta", replace(role, needs=(replace(role.needs[0], family="xtts"),)))
+    server = serve(chinese_without_roberta=does_without)
+    publish("hua", ("en", "zh"))
+    spell = server.text.read
+
+    async def read(files, text, language, method=None):
+        found = await spell(files, text, language, method)
+        spans = (CharacterSpan(0, "你", (2,)),) if "你" in text else ()
+        return replace(found, prompts=tuple(replace(prompt, spans=spans) for prompt in found.prompts))
+
+    server.text.read = read
+    assert server.speak("hello", model="hua").status_code == 200
+    spoken = server.speak("hello 你", model="hua")
+    roles = [missing["role"] for missing in server.http.get("/readyz").json()["missing_base_models"]]
+    if does_without:
+        assert (spoken.status_code, roles) == (200, [])
+    else:
+        assert (spoken.status_code, roles) == (503, ["roberta"])
+        assert "`voicecore base pull roberta`" in spoken.json()["error"]["message"]
 
 
 def test_alive_is_not_ready(serve):
