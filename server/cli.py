@@ -290,6 +290,9 @@ def speak(
     top_p: Annotated[float | None, typer.Option(help="Up to 1.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(help="1 is none.")] = None,
     local: Annotated[bool, typer.Option("--local", help="Without a server, even if one runs.")] = False,
+    noise_scale: Annotated[
+        float | None, typer.Option(help="GPT-SoVITS's noise, 0 to 2; 0.5 by default.")
+    ] = None,
     host: Host = None,
     port: Port = None,
     api_key: ApiKey = None,
@@ -319,6 +322,7 @@ def speak(
         top_p=top_p,
         repetition_penalty=repetition_penalty,
     )
+        noise_scale=noise_scale,
     speaker = write_speech(request, output, settings, local)
     console.err.print(f"{speaker} spoke into {output}", markup=False)
 

@@ -144,7 +144,8 @@ def test_every_option_reaches_the_server(
 ):
     monkeypatch.setenv("VOICECORE_API_KEY", "secret")
     options = (
-        "--model berta --voice me --language de --speed 1.5 --seed 7 --temperature 0.5 --top-k 3 --top-p 0.5"
+        "--model berta --voice me --language de --speed 1.5 --seed 7 --temperature 0.5 --top-k 3 --top-p 0.5 "
+        "--noise-scale 0"
     )
     speak("-", "-o", tmp_path / "a.mp3", *options.split(), server=server, input="From a pipe.")
     assert server.requests == [
@@ -160,6 +161,7 @@ def test_every_option_reaches_the_server(
             "temperature": 0.5,
             "top_k": 3,
             "top_p": 0.5,
+            "noise_scale": 0.0,
         }
     ]
     assert server.keys == ["Bearer secret"]
