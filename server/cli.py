@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from models_store.errors import ModelsStoreError, SubmissionError
 from providers.errors import ProviderError
-from server import base_commands, voice_commands
+from server import base_commands, listening_commands, voice_commands
 from server.command_options import (
     ApiKey,
     AsJson,
@@ -78,6 +78,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(base_commands.app, name="base", help="List, fetch and add base models.")
+app.add_typer(listening_commands.app, name="test", help="Make, show and export listening tests.")
 app.add_typer(voice_commands.app, name="voice", help="Add, list and remove registered voices.")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
 import secrets
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,8 @@ BLOCK_S = 0.4  # of the loudness meter (ITU-R BS.1770); a shorter clip is one bl
 LARGEST_PEAK = 0.99  # speech at -23 LUFS hardly reaches a third of it
 MEDIA_TYPE = "audio/flac"
 DIGEST_PREFIX = "sha256:"
+# A clip without a test is kept so long: its test may be saved in the next moment.
+UNUSED_S = 3600.0
 
 Samples = NDArray[np.float32]
 
@@ -41,9 +47,28 @@ class ClipStore:
         soundfile.write(encoded, matched, sample_rate_hz, format="FLAC", subtype="PCM_16")
         data = encoded.getvalue()
         digest = DIGEST_PREFIX + hashlib.sha256(data).hexdigest()
-        if not (path := self.path(digest)).exists():
-            _write_durably(path, data)
+        with self._locked():
+            if (path := self.path(digest)).exists():
+                path.touch()  # it is wanted again
+            else:
+                _write_durably(path, data)
         return StoredClip(digest, len(samples) / sample_rate_hz, loudness_lufs)
+
+    def sweep(self, used: Collection[str]) -> None:
+        """Take away what isn't `used`, digests of clips, and hasn't been put here lately."""
+        names = {f"{digest.removeprefix(DIGEST_PREFIX)}.flac" for digest in used}
+        with self._locked():
+            for path in self._folder.glob("??/*.flac"):
+                if path.name not in names and time.time() - path.stat().st_mtime > UNUSED_S:
+                    path.unlink()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One at a time, of all processes: else one takes away what another just found."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def match_loudness(samples: Samples, sample_rate_hz: int) -> tuple[Samples, float]:

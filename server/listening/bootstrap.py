@@ -39,7 +39,7 @@ class Sample:
 
     def interval(self, replicates: Array) -> tuple[Array, Array]:
         """Lower and upper end of each column's 95 % interval. nan, which is no value, is left out."""
-        tail = _expanded_tail(self.size)
+        tail = expanded_tail(self.size)
         low, high = np.nanquantile(replicates, (tail, 1.0 - tail), axis=0)
         return low, high
 
@@ -57,7 +57,7 @@ def draw_votes(outcomes: Array, counts: Array) -> Sample:
     return Sample("votes", outcomes, counts / counts.sum(), max(1, round(float(counts.sum()))))
 
 
-def _expanded_tail(size: int) -> float:
+def expanded_tail(size: int) -> float:
     if size < 2:
         return 0.0
     reach = stats.t.ppf(0.5 + CONFIDENCE / 2, size - 1) * np.sqrt(size / (size - 1))

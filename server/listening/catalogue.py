@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from server.listening.database import Database
 from server.listening.definition import Kind, TestDefinition
-from server.listening.errors import BadTest, Unknown
+from server.listening.errors import BadTest, TestNotOpen, Unknown
 from server.listening.records import (
     ClipRecord,
     RaterRecord,
@@ -28,7 +28,7 @@ from server.listening.records import (
 )
 
 Clock = Callable[[], float]  # seconds since 1970
-Status = Literal["waiting", "synthesising", "open", "failed"]
+Status = Literal["waiting", "synthesising", "open", "closed", "failed"]
 
 LEASE_S = 30.0
 
@@ -122,6 +122,36 @@ class Catalogue:
         with self._database.read() as session:
             return _described(session, find_test(session, test_id))
 
+    def set_open(self, test_id: str, is_open: bool) -> Test:
+        """Close a test that is open, or open it again; votes stay as they are. Raises TestNotOpen."""
+        with self._database.write() as session:
+            test = lock_test(session, test_id)
+            if test.status not in ("open", "closed"):
+                raise TestNotOpen(
+                    f"found a test that is {test.status}; expected one that is open or closed. One that "
+                    "isn't wanted can be deleted."
+                )
+            test.status = "open" if is_open else "closed"
+        return self.get(test_id)
+
+    def delete(self, test_id: str) -> None:
+        """With its raters and all of their votes."""
+        with self._database.write() as session:
+            lock_test(session, test_id)
+            raters = select(RaterRecord.id).where(RaterRecord.test_id == test_id)
+            session.execute(raters.with_for_update())  # a vote is either before this, or finds no rater
+            trials = select(TrialRecord.id).where(TrialRecord.rater_id.in_(raters))
+            session.execute(delete(VoteRecord).where(VoteRecord.trial_id.in_(trials)))
+            session.execute(delete(TrialRecord).where(TrialRecord.rater_id.in_(raters)))
+            for record in (RaterRecord, ClipRecord, TextRecord, SystemRecord):
+                session.execute(delete(record).where(record.test_id == test_id))
+            session.execute(delete(TestRecord).where(TestRecord.id == test_id))
+
+    def digests(self) -> set[str]:
+        """Of all clips of all tests."""
+        with self._database.read() as session:
+            return set(session.scalars(select(ClipRecord.digest).where(ClipRecord.digest.is_not(None))))
+
     def lease(self, synthesiser: str) -> str | None:
         """Take on the oldest test that nobody synthesises. None: there is none."""
         now = self._clock()
@@ -140,7 +170,7 @@ class Catalogue:
         return test_id
 
     def renew_lease(self, test_id: str, synthesiser: str) -> bool:
-        """False: it ran out, and another process has it now."""
+        """False: it ran out and another process has it now, or the test was deleted."""
         return self._as_synthesiser(test_id, synthesiser, leased_until=self._clock() + LEASE_S)
 
     def release(self, test_id: str, synthesiser: str) -> bool:
@@ -194,6 +224,11 @@ def find_test(session: Session, test_id: str) -> TestRecord:
     if (test := session.get(TestRecord, test_id)) is None:
         raise Unknown("test", test_id)
     return test
+
+
+def lock_test(session: Session, test_id: str) -> TestRecord:
+    """Whoever else locks it waits for the end of the transaction. Raises Unknown."""
+    return session.get(TestRecord, test_id, with_for_update=True) or find_test(session, test_id)
 
 
 def _check_systems(systems: Sequence[System]) -> None:

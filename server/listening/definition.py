@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 Kind = Literal["preference", "abx", "mos"]
+Reveal = Literal["vote", "end"]
 
 MAX_CLIPS = 2000
 DEFAULT_TRIALS = 50
@@ -105,6 +106,11 @@ class TestDefinition(_Part):
     traps: Traps = Field(default=(), max_length=20, description="Only in mos; spoken by the first system.")
     allow_ties: bool = Field(
         default=False, description="Only in preference: the answer `tie` is half a win each."
+    )
+    reveal: Reveal = Field(
+        default="vote",
+        description="When a rater is told the names: with each vote, or at the end, which keeps later votes "
+        "blind where voices are recognised.",
     )
     trials_per_rater: int | None = Field(
         default=None,

@@ -5,7 +5,7 @@ ListeningError
 ├── BadVote               the rater acts                422   an answer or times that can't be
 ├── VoteConflict          the rater acts                409   too early, or voted otherwise before
 ├── Unknown               the caller acts             404   no such test, rater or trial
-├── TestNotOpen           the rater acts, later         409   its audio isn't there yet, or will never be
+├── TestNotOpen           the rater acts, later         409   its audio isn't there yet, or it was closed
 └── DatabaseUnavailable   the operator acts             503
 """
 

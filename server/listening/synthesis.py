@@ -80,6 +80,8 @@ class Synthesis:
         renewing = asyncio.create_task(self._renew(test_id))
         try:
             for clip in await asyncio.to_thread(self._catalogue.wanted_clips, test_id):
+                if not await asyncio.to_thread(self._catalogue.renew_lease, test_id, self._name):
+                    return
                 samples, sample_rate_hz = await self._speak(clip)
                 stored = await asyncio.to_thread(self._clips.put, samples, sample_rate_hz)
                 await asyncio.to_thread(self._catalogue.save_clip, clip.id, stored)

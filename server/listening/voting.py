@@ -15,7 +15,7 @@ from typing import Literal, cast
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.listening.catalogue import Clock, find_test
+from server.listening.catalogue import Clock, Status, lock_test
 from server.listening.database import Database
 from server.listening.definition import Kind, TestDefinition
 from server.listening.errors import BadVote, TestNotOpen, Unknown, VoteConflict
@@ -51,33 +51,39 @@ class Trial:
     """A question as its rater sees it: no names."""
 
     position: int
-    text: str
+    text: str | None  # None in a test with traps: who reads them needn't listen
     sides: tuple[TrialSide, ...]
     answers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Vote:
+    """An acknowledged vote, and what was hidden until then: side → name.
+
+    `names` is None until the rater's last vote where the test reveals them at the end.
+    """
+
+    position: int
+    text: str
+    answer: str
+    names: dict[str, str] | None
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a rater is. `trial` is the next one; None: all have a vote."""
+    """How far a rater is. `trial` is the next one; None: all have a vote, and `votes` are they."""
 
     rater_id: str
     test_id: str
     title: str
     kind: Kind
+    status: Status
     number: int
     voted: int
     total: int
     trial: Trial | None
-
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """An acknowledged vote, and what was hidden until then: side → name."""
-
-    position: int
-    answer: str
-    names: dict[str, str]
-    is_new: bool
+    votes: tuple[Vote, ...]
 
 
 class Voting:
@@ -91,7 +97,7 @@ class Voting:
         """A new rater, with an order of their own. Raises TestNotOpen."""
         with self._database.write() as session:
             # Locked: raters' numbers have no gaps, because stretches of questions go by them.
-            test = session.get(TestRecord, test_id, with_for_update=True) or find_test(session, test_id)
+            test = lock_test(session, test_id)
             _check_open(test)
             counted = select(func.count()).select_from(RaterRecord).where(RaterRecord.test_id == test_id)
             rater = RaterRecord(
@@ -110,7 +116,7 @@ class Voting:
         """Where the rater is; gives out the next trial."""
         with self._database.write() as session:
             rater = _find_rater(session, rater_id)
-            unvoted = [trial for trial in rater.trials if trial.vote is None]
+            unvoted = _unvoted(rater)
             if unvoted and unvoted[0].given_out_at is None:
                 unvoted[0].given_out_at = self._clock()
             return Progress(
@@ -118,10 +124,12 @@ class Voting:
                 test_id=rater.test_id,
                 title=rater.test.title,
                 kind=cast(Kind, rater.test.kind),
+                status=cast(Status, rater.test.status),
                 number=rater.number,
                 voted=len(rater.trials) - len(unvoted),
                 total=len(rater.trials),
                 trial=_shown(unvoted[0], rater.test) if unvoted else None,
+                votes=() if unvoted else tuple(_cast(trial, rater, False) for trial in rater.trials),
             )
 
     def digest(self, rater_id: str, position: int, side: Side) -> str:
@@ -139,6 +147,7 @@ class Voting:
             trial = _find_trial(session, rater_id, position)
             is_new = trial.vote is None
             if trial.vote is None:
+                _check_open(rater.test)
                 decision_s = self._check(trial, rater, answer, heard)
                 trial.vote = VoteRecord(
                     answer=answer, heard=dict(heard), decision_s=decision_s, voted_at=self._clock()
@@ -148,7 +157,7 @@ class Voting:
                     f"found the answer {answer!r}; expected {trial.vote.answer!r}, which this trial was "
                     "given before. A vote can't be changed: go on with the next trial."
                 )
-            return Vote(position, answer, _names(trial, rater.test), is_new)
+            return _cast(trial, rater, is_new)
 
     def _check(
         self, trial: TrialRecord, rater: RaterRecord, answer: str, heard: Mapping[str, float]
@@ -219,6 +228,11 @@ def _trials(
 def _check_open(test: TestRecord) -> None:
     if test.status == "failed":
         raise TestNotOpen(f"found a test without audio: {test.error} Make a new one.")
+    if test.status == "closed":
+        raise TestNotOpen(
+            "found a test that was closed; expected one that is open. What it has found is at "
+            f"GET /v1/listening/tests/{test.id}/results."
+        )
     if test.status != "open":
         raise TestNotOpen(
             "found a test whose audio is still being made; expected one that is open. Its progress is at "
@@ -262,7 +276,19 @@ def _answers(test: TestRecord) -> tuple[str, ...]:
 
 
 def _shown(trial: TrialRecord, test: TestRecord) -> Trial:
-    return Trial(trial.position, trial.clip_a.text.text, _sides(trial, test), _answers(test))
+    text = None if test.definition["traps"] else trial.clip_a.text.text
+    return Trial(trial.position, text, _sides(trial, test), _answers(test))
+
+
+def _unvoted(rater: RaterRecord) -> list[TrialRecord]:
+    return [trial for trial in rater.trials if trial.vote is None]
+
+
+def _cast(trial: TrialRecord, rater: RaterRecord, is_new: bool) -> Vote:
+    assert trial.vote is not None
+    is_told = rater.test.definition.get("reveal") != "end" or not _unvoted(rater)
+    names = _names(trial, rater.test) if is_told else None
+    return Vote(trial.position, trial.clip_a.text.text, trial.vote.answer, names, is_new)
 
 
 def _names(trial: TrialRecord, test: TestRecord) -> dict[str, str]:

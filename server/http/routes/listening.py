@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.http.listening import Listened, Listening, resolve_systems
+from server.http.schemas import Deleted
 from server.http.services import Serving
 from server.listening.audio import MEDIA_TYPE
 from server.listening.ballots import read_ballots
@@ -31,6 +32,13 @@ class VoteBody(BaseModel):
     heard: dict[Side, float] = Field(
         description="Side → seconds of it that were played, as the client counted them."
     )
+
+
+class TestChange(BaseModel):
+    __test__ = False
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["open", "closed"]
 
 
 class TestList(BaseModel):
@@ -64,6 +72,19 @@ async def list_tests(listening: Listened) -> TestList:
 async def get_test(test_id: str, listening: Listened) -> Test:
     """A test, and how far its audio and its votes are."""
     return await asyncio.to_thread(listening.catalogue.get, test_id)
+
+
+@router.patch("/tests/{test_id}")
+async def change_test(test_id: str, body: TestChange, listening: Listened) -> Test:
+    """Close a test to votes and raters, or open it again. Its votes stay, and so do its results."""
+    return await asyncio.to_thread(listening.catalogue.set_open, test_id, body.status == "open")
+
+
+@router.delete("/tests/{test_id}")
+async def delete_test(test_id: str, listening: Listened) -> Deleted:
+    """Take a test away with all of its votes. Export them first: nothing brings them back."""
+    await asyncio.to_thread(_delete, listening, test_id)
+    return Deleted(id=test_id, object="listening.test.deleted")
 
 
 @router.get("/tests/{test_id}/results")
@@ -138,6 +159,11 @@ def _results(listening: Listening, test_id: str) -> Results:
     names = tuple(system.name for system in test.systems)
     question = Question(test.kind, names, test.definition.min_votes, test.definition.seed)
     return compute_results(question, read_ballots(listening.database, test_id))
+
+
+def _delete(listening: Listening, test_id: str) -> None:
+    listening.catalogue.delete(test_id)
+    listening.clips.sweep(listening.catalogue.digests())
 
 
 def _exported(listening: Listening, test_id: str) -> VoteRows:

@@ -248,7 +248,37 @@ def test_a_database_that_is_away_leaves_speech_alone(serve: Callable[..., Any]):
 
 def test_audio_is_stored_once_under_its_digest(people: People, tmp_path: Path):
     people.opened()
-    before = sorted((tmp_path / "home" / "listening" / "clips").rglob("*.*"))
+    before = sorted((tmp_path / "home" / "listening" / "clips").rglob("*.flac"))
     people.opened(title="the same again")
-    assert sorted((tmp_path / "home" / "listening" / "clips").rglob("*.*")) == before
+    assert sorted((tmp_path / "home" / "listening" / "clips").rglob("*.flac")) == before
     assert len(before) == 4
+
+
+def test_a_test_is_closed_and_opened_again(people: People):
+    test = people.opened()
+    path = f"/v1/listening/tests/{test['id']}"
+    assert people.http.patch(path, json={"status": "closed"}).json()["status"] == "closed"
+    refused = people.http.post(f"{path}/raters")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "test_not_open")
+    assert people.http.patch(path, json={"status": "waiting"}).status_code == 422
+    assert people.http.patch(path, json={"status": "open"}).json()["status"] == "open"
+    assert people.join(test)["trial"] is not None
+
+
+def test_a_deleted_test_is_gone_and_so_is_audio_that_nobody_else_uses(
+    people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    clips = tmp_path / "home" / "listening" / "clips"
+    kept, gone = people.opened(texts=TEST["texts"][:1]), people.opened()
+    rater = people.join(gone)
+    people.vote(rater, "a")
+    assert len(list(clips.rglob("*.flac"))) == 4
+    assert people.http.delete(f"/v1/listening/tests/{gone['id']}").json()["deleted"]
+    assert [test["id"] for test in people.get("tests")["data"]] == [kept["id"]]
+    assert people.http.get(f"/v1/listening/raters/{rater['rater_id']}").status_code == 404
+    assert len(list(clips.rglob("*.flac"))) == 4  # a test in the making may be about to use them
+    monkeypatch.setattr("server.listening.audio.UNUSED_S", -1.0)
+    another = people.opened(title="soon deleted")
+    people.http.delete(f"/v1/listening/tests/{another['id']}")
+    assert len(list(clips.rglob("*.flac"))) == 2
+    assert people.audio(people.join(kept), "a").is_success

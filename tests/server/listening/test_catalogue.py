@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from server.listening.ballots import read_ballots
 from server.listening.catalogue import LEASE_S, StoredClip, System
-from server.listening.errors import BadTest, Unknown
-from server.listening.records import ClipRecord
+from server.listening.errors import BadTest, TestNotOpen, Unknown
+from server.listening.records import (
+    ClipRecord,
+    RaterRecord,
+    SystemRecord,
+    TextRecord,
+    TrialRecord,
+    VoteRecord,
+)
 
 HEARD = StoredClip("sha256:1", 1.5, -23.0)
 
@@ -109,3 +117,45 @@ def test_an_opened_or_failed_test_is_not_synthesised_again(hall):
 def test_a_test_that_does_not_exist_is_named(hall):
     with pytest.raises(Unknown, match="'test-0'"):
         hall.catalogue.get("test-0")
+
+
+def test_a_closed_test_opens_again(hall):
+    test = hall.open()
+    assert hall.catalogue.set_open(test.id, False).status == "closed"
+    assert hall.catalogue.set_open(test.id, False).status == "closed"
+    assert hall.catalogue.lease("late") is None
+    assert hall.catalogue.set_open(test.id, True) == test
+
+
+def test_a_test_without_audio_is_neither_closed_nor_opened(hall):
+    test = hall.make()
+    for is_open in (True, False):
+        with pytest.raises(TestNotOpen, match="waiting"):
+            hall.catalogue.set_open(test.id, is_open)
+
+
+def test_a_deleted_test_takes_everything_of_its_own_with_it(hall):
+    kept, gone = hall.open(), hall.open()
+    for test in (kept, gone):
+        hall.vote_on_all(test, lambda _: "a")
+    rater = hall.voting.join(gone.id).rater_id
+    before = hall.catalogue.get(kept.id), read_ballots(hall.database, kept.id)
+    hall.catalogue.delete(gone.id)
+    assert [test.id for test in hall.catalogue.all()] == [kept.id]
+    assert (hall.catalogue.get(kept.id), read_ballots(hall.database, kept.id)) == before
+    with pytest.raises(Unknown, match=rater):
+        hall.voting.progress(rater)
+    with hall.database.read() as session:
+        for record in (SystemRecord, TextRecord, ClipRecord, RaterRecord):
+            assert session.query(record).filter_by(test_id=gone.id).count() == 0
+        assert session.query(TrialRecord).count() == session.query(VoteRecord).count() == 3
+    with pytest.raises(Unknown):
+        hall.catalogue.delete(gone.id)
+
+
+def test_the_synthesiser_of_a_deleted_test_notices(hall):
+    test = hall.make()
+    hall.catalogue.lease("one")
+    hall.catalogue.delete(test.id)
+    assert not hall.catalogue.renew_lease(test.id, "one")
+    assert not hall.catalogue.open(test.id, "one")

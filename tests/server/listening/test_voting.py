@@ -189,3 +189,44 @@ def test_those_who_do_not_exist_are_named(sqlite_hall):
     for call in (sqlite_hall.voting.progress, lambda rater: sqlite_hall.voting.vote(rater, 0, "a", {})):
         with pytest.raises(Unknown, match="'rater-0'"):
             call("rater-0")
+
+
+def test_a_closed_test_takes_neither_raters_nor_votes(hall):
+    test = hall.open()
+    progress = hall.voting.join(test.id)
+    first = hall.listen_and_vote(progress, "a")
+    following = hall.voting.progress(progress.rater_id)
+    hall.catalogue.set_open(test.id, False)
+    assert hall.voting.progress(progress.rater_id).status == "closed"
+    with pytest.raises(TestNotOpen, match="was closed"):
+        hall.listen_and_vote(following, "a")
+    with pytest.raises(TestNotOpen, match="was closed"):
+        hall.voting.join(test.id)
+    # Whoever never got the answer to a vote may still ask for it.
+    assert hall.voting.vote(progress.rater_id, 0, "a", {}).names == first.names
+    hall.catalogue.set_open(test.id, True)
+    assert hall.listen_and_vote(following, "a").is_new
+
+
+def test_names_come_at_the_end_where_the_test_says_so(sqlite_hall):
+    test = sqlite_hall.open(reveal="end", texts=["One.", "Two."])
+    progress = sqlite_hall.voting.join(test.id)
+    assert sqlite_hall.listen_and_vote(progress, "a").names is None
+    progress = sqlite_hall.voting.progress(progress.rater_id)
+    assert progress.votes == ()
+    last = sqlite_hall.listen_and_vote(progress, "b")
+    progress = sqlite_hall.voting.progress(progress.rater_id)
+    assert [sorted(vote.names.values()) for vote in progress.votes] == [["anna", "ben"]] * 2
+    assert [vote.answer for vote in progress.votes] == ["a", "b"]
+    assert progress.votes[1].names == last.names
+
+
+def test_a_trap_is_not_passed_by_reading(sqlite_hall):
+    fields = {"kind": "mos", "texts": ["One.", "Two."], "traps": [{"text": "Press two.", "expected": 2}]}
+    progress = sqlite_hall.voting.join(sqlite_hall.open(**fields).id)
+    texts = []
+    while progress.trial is not None:
+        assert progress.trial.text is None
+        texts.append(sqlite_hall.listen_and_vote(progress, "2").text)
+        progress = sqlite_hall.voting.progress(progress.rater_id)
+    assert sorted(set(texts)) == ["One.", "Press two.", "Two."]
