@@ -120,7 +120,9 @@ class HostWeights(Protocol):
     @property
     def submission_id(self) -> str: ...
     @property
-    def size_bytes(self) -> int: ...  # on the device
+    def size_bytes(self) -> int: ...  # on the device, without what is shared
+    @property
+    def shared(self) -> Mapping[str, int]: ...  # bytes on the device of what others may share, by its name
 
 
 class Admission(NamedTuple):
@@ -164,7 +166,6 @@ class AudioChunk:
 class EngineSpec:
     num_slots: int
     sample_rate_hz: int  # of the samples that vocode returns
-    token_rate_hz: float  # speech tokens per second of audio at speed 1
     max_tokens: int  # speech tokens an utterance can have
     first_chunk_tokens: int = 1  # speech tokens without which a span that isn't the last has no samples
 

@@ -56,6 +56,11 @@ class XttsArchitecture:
     vocoder: HifiganArchitecture
     speaker_encoder: SpeakerEncoderArchitecture
 
+    @property
+    def max_speech_tokens(self) -> int:
+        """That an utterance can have: the published limit, max_audio_tokens - 3."""
+        return self.audio_positions - 6
+
 
 @dataclass(frozen=True, slots=True)
 class XttsConfig:
@@ -67,7 +72,7 @@ class XttsConfig:
     start_text_token: int
     stop_text_token: int
     max_text_tokens: int  # gpt_max_text_tokens: a prompt must have fewer ids
-    max_audio_tokens: int  # gpt_max_audio_tokens: an utterance can have 3 fewer
+    max_audio_tokens: int  # gpt_max_audio_tokens
     temperature: float
     top_k: int
     top_p: float

@@ -85,7 +85,6 @@ class GptSovitsEngine:
         self._spec = EngineSpec(
             num_slots=settings.num_slots,
             sample_rate_hz=architecture.sample_rate_hz,
-            token_rate_hz=architecture.token_rate_hz,
             max_tokens=decoder.max_tokens,
             first_chunk_tokens=schedule.tokens_to_first_block,
         )

@@ -68,7 +68,6 @@ class XttsEngine:
         self._spec = EngineSpec(
             num_slots=settings.num_slots,
             sample_rate_hz=architecture.output_sample_rate_hz,
-            token_rate_hz=architecture.input_sample_rate_hz / architecture.code_stride,
             max_tokens=decoder.max_tokens,
         )
 

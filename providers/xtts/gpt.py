@@ -23,9 +23,6 @@ from providers.interface import SamplingParams
 # as seen, and so does the start token.
 PROMPT_STAND_IN_TOKEN = 1
 
-# Of the audio positions, max_audio_tokens + 3, the published limit on drawn tokens is max_audio_tokens - 3.
-UNUSED_AUDIO_POSITIONS = 6
-
 
 def decoder_spec(architecture: XttsArchitecture) -> DecoderSpec:
     return DecoderSpec(
@@ -35,7 +32,7 @@ def decoder_spec(architecture: XttsArchitecture) -> DecoderSpec:
         vocabulary=architecture.audio_tokens,
         stop_token=architecture.stop_audio_token,
         max_prompt=architecture.perceiver_latents + architecture.text_positions + 1,
-        max_tokens=architecture.audio_positions - UNUSED_AUDIO_POSITIONS,
+        max_tokens=architecture.max_speech_tokens,
     )
 
 

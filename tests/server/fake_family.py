@@ -147,7 +147,6 @@ class FakeEngine:
         return EngineSpec(
             num_slots=self.num_slots,
             sample_rate_hz=SAMPLE_RATE_HZ,
-            token_rate_hz=SAMPLE_RATE_HZ / SAMPLES_PER_TOKEN,
             max_tokens=self.max_tokens,
             first_chunk_tokens=self.first_chunk_tokens,
         )

@@ -18,8 +18,6 @@ from providers.xtts.text.languages import LANGUAGES, Language, is_auto, offered_
 from providers.xtts.text.normalization import spoken, transliterate
 from providers.xtts.text.sentences import split
 
-# Of an utterance's audio tokens, the start token and two that the decoder keeps.
-_RESERVED_AUDIO_TOKENS = 3
 # Digits and signs grow when they are put into words, so a piece within the limit on characters can take
 # longer to say than the 28 s that 602 speech tokens last. At this growth English takes about 25 s.
 _GROWTH = 1.5
@@ -46,7 +44,7 @@ class XttsTextFrontEnd:
             top_k=self._config.top_k,
             top_p=self._config.top_p,
             repetition_penalty=self._config.repetition_penalty,
-            max_tokens=self._config.max_audio_tokens - _RESERVED_AUDIO_TOKENS,
+            max_tokens=self._config.architecture.max_speech_tokens,
             seed=0,
         )
 
