@@ -67,7 +67,7 @@ class Collection:
         is_top = not parts and member.kind == "folder"  # "./", as `tar -C folder .` writes it
         if is_top or any(part in JUNK or part.startswith(JUNK_PREFIX) for part in parts):
             return None
-        if unsafe := _unsafe_name(member.name, parts):
+        if unsafe := unsafe_name(member.name, parts):
             self._refused.setdefault(unsafe, []).append(member.name)
         elif member.kind not in ("file", "folder"):
             self._refused.setdefault(member.kind, []).append(member.name)
@@ -117,7 +117,8 @@ class Collection:
         )
 
 
-def _unsafe_name(name: str, parts: list[str]) -> str | None:
+def unsafe_name(name: str, parts: list[str]) -> str | None:
+    """Why a file must not be called that: in words, or None."""
     if name.startswith(("/", "\\")) or name[1:2] == ":":
         return "an absolute path"
     if ".." in parts:

@@ -18,6 +18,8 @@ ModelsStoreError
 ├── NotFound                   the caller acts: HTTP 404
 ├── InUse                      the caller acts: HTTP 409
 ├── BadName                    the caller acts: HTTP 422
+├── BadUpload                  the caller acts: HTTP 422; a file name, group or purpose that can't be
+├── UploadConflict             the caller acts: HTTP 409; an upload is not as far as the caller thinks
 ├── MissingBaseModels          the operator acts: HTTP 503; a family needs more than the submission brings
 ├── HubError                   the operator acts: HTTP 502; the hub is out of reach, or has other files
 └── StorageError               the operator acts: HTTP 507; the disk is full, read-only or not ours
@@ -62,17 +64,18 @@ class UploadTooLarge(SubmissionError):
 
 
 class NotFound(ModelsStoreError):
-    """No submission, voice or role of that name or id."""
+    """No submission, voice, role or upload of that name or id."""
 
-    COMMANDS: ClassVar = {
-        "voice": "voicecore voice list",
-        "base model": "voicecore base list",
-        "published model": "voicecore pull --help",
+    REMEDIES: ClassVar = {
+        "voice": "list them with `voicecore voice list`",
+        "base model": "list them with `voicecore base list`",
+        "published model": "list them with `voicecore pull --help`",
+        "upload": "it was handed in, given up, or waited too long for its rest. Send the file again",
     }
 
     def __init__(self, kind: str, name: str) -> None:
-        command = self.COMMANDS.get(kind, "voicecore list")
-        super().__init__(f"no {kind} is called {name!r}; list them with `{command}`")
+        remedy = self.REMEDIES.get(kind, "list them with `voicecore list`")
+        super().__init__(f"no {kind} is called {name!r}; {remedy}")
         self.kind = kind
         self.name = name
 
@@ -83,6 +86,14 @@ class InUse(ModelsStoreError):
 
 class BadName(ModelsStoreError):
     """A name is not one: it would be ambiguous with an id, or unsafe in a path or a URL."""
+
+
+class BadUpload(ModelsStoreError):
+    """A file that can't be taken under this name or for this purpose."""
+
+
+class UploadConflict(ModelsStoreError):
+    """An upload ends elsewhere than its sender thinks, or isn't complete yet."""
 
 
 class MissingBaseModels(ModelsStoreError):

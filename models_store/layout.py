@@ -5,6 +5,7 @@
 <root>/conditionings/<hex digits>/   what a submission derived from voices: a cache
 <root>/base_models/                  what families need beside their submissions (see base_models.py)
 <root>/downloads/                    published submissions being fetched (see pull.py)
+<root>/uploads/                      files that arrive in pieces (see resumable_uploads.py)
 <root>/scratch/                      files being written, each folder locked by its writer
 <root>/lock                          shared: writing; exclusive: deleting, collecting
 """
@@ -37,6 +38,7 @@ class Layout:
         self.conditionings = root / "conditionings"
         self.base_models = root / "base_models"
         self.downloads = root / "downloads"
+        self.uploads = root / "uploads"
         self.scratch = root / "scratch"
         self.lock = root / "lock"
         self.submissions = Catalogue[Submission](

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from models_store.errors import (
     BadName,
+    BadUpload,
     HubError,
     InUse,
     MissingBaseModels,
     NotFound,
     StorageError,
     SubmissionError,
+    UploadConflict,
     UploadTooLarge,
 )
 from providers.errors import DeviceOutOfMemory, EngineError, SynthesisError
@@ -51,6 +53,8 @@ STATUS: dict[type[Exception], int] = {
     NotFound: 404,
     InUse: 409,
     BadName: 422,
+    BadUpload: 422,
+    UploadConflict: 409,
     MissingBaseModels: 503,
     HubError: 502,
     StorageError: 507,

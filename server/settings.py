@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     max_input_chars: int = Field(20_000, ge=1, description="Characters in one request's input.")
     request_timeout_s: float = Field(600, gt=0, description="Longest a request may take.")
     max_upload_gib: float = Field(8, gt=0, description="Largest submission upload.")
+    upload_expiry_h: float = Field(
+        72, gt=0, description="Hours that a resumable upload waits for its rest, or to be handed in."
+    )
     max_voice_upload_mib: float = Field(50, gt=0, description="Largest voice upload.")
 
     database_url: SecretStr | None = Field(
@@ -86,13 +89,13 @@ class Settings(BaseSettings):
         return url
 
     @property
-    def home_path(self) -> Path:
-        return self.home.expanduser().resolve()
-    @property
     def dispensable_base_models(self) -> frozenset[str]:
         """Roles that requests are spoken without where they are missing, although they need them."""
         return frozenset({"roberta"} if self.chinese_without_roberta else ())
 
+    @property
+    def home_path(self) -> Path:
+        return self.home.expanduser().resolve()
 
     @property
     def store_path(self) -> Path:

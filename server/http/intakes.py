@@ -60,12 +60,21 @@ class Intakes:
         if len(self._tasks) >= MAX_WAITING:
             raise Overloaded(f"{MAX_WAITING} uploads are waiting to be read; send this one later.", 60.0)
 
-    def start(self, path: Path, name: str, until_read: AsyncExitStack) -> Intake:
-        """Begin to read an upload; `until_read` is closed when its files are no longer needed."""
+    def start(
+        self,
+        path: Path,
+        name: str,
+        until_read: AsyncExitStack,
+        once_published: Callable[[], None] = lambda: None,
+    ) -> Intake:
+        """Begin to read an upload; `until_read` is closed when its files are no longer needed.
+
+        `once_published` is called on a thread, and not where the upload is refused or we are stopped.
+        """
         self._forget_old()
         intake = Intake(id=f"intake-{secrets.token_hex(8)}", name=name, status="waiting")
         self._save(intake)
-        task = asyncio.create_task(self._run(intake, path, until_read))
+        task = asyncio.create_task(self._run(intake, path, until_read, once_published))
         self._tasks[intake.id] = task
         task.add_done_callback(lambda _: self._tasks.pop(intake.id))
         return intake
@@ -96,12 +105,16 @@ class Intakes:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, intake: Intake, path: Path, until_read: AsyncExitStack) -> None:
+    async def _run(
+        self, intake: Intake, path: Path, until_read: AsyncExitStack, once_published: Callable[[], None]
+    ) -> None:
         async with until_read, self._turn:
             running = intake.model_copy(update={"status": "running"})
             self._save(running)
             ending = await _in_daemon_thread(lambda: self._read(running, path))
             self._save(running.model_copy(update=ending))
+            if ending["status"] == "published":
+                await asyncio.to_thread(once_published)
 
     def _read(self, intake: Intake, path: Path) -> dict[str, Any]:
         """How it ended, as fields of Intake."""

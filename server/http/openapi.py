@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from server.http.uploads import ARCHIVE_SUFFIXES
 
 FILE_FIELDS = {"file", "audio_sample"}
@@ -15,11 +17,28 @@ def multipart(required: Sequence[str] = (), **fields: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": _form(required, fields)}}
 
 
-def multipart_or_archive(**fields: str) -> dict[str, Any]:
-    """`openapi_extra` of a form that may also be an archive as the whole body."""
+def multipart_archive_or(model: type[BaseModel], **fields: str) -> dict[str, Any]:
+    """`openapi_extra` of a form that may also be an archive as the whole body, or this JSON."""
     archive = {"schema": {"type": "string", "format": "binary"}}
     content = _form((), fields) | {media_type: archive for media_type in ARCHIVE_SUFFIXES}
+    content["application/json"] = {"schema": model.model_json_schema()}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def binary(media_type: str) -> dict[str, Any]:
+    """`openapi_extra` of a body of bytes."""
+    schema = {"type": "string", "format": "binary"}
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+
+
+def headers(**fields: str) -> dict[str, Any]:
+    """`openapi_extra` of headers that a route reads itself: header → its sentence."""
+    return {
+        "parameters": [
+            {"in": "header", "name": name, "required": True, "description": sentence, "schema": _schema(name)}
+            for name, sentence in fields.items()
+        ]
+    }
 
 
 def _form(required: Sequence[str], fields: dict[str, str]) -> dict[str, Any]:

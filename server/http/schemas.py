@@ -178,6 +178,21 @@ class Deleted(BaseModel):
     deleted: Literal[True] = True
 
 
+class UploadedFiles(ClientRequest):
+    """A submission whose files have arrived as resumable uploads."""
+
+    name: str = Field(description="What to call the submission.")
+    uploads: list[str] = Field(
+        min_length=1,
+        max_length=1_000,
+        description="Ids or locations of complete uploads: one archive, or each file of the folder.",
+    )
+
+    @property
+    def upload_ids(self) -> list[str]:
+        return [upload.rpartition("/")[2] for upload in self.uploads]
+
+
 class SubmissionName(BaseModel):
     """The body of a name's move."""
 

@@ -8,6 +8,7 @@ from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
+from models_store.resumable_uploads import ResumableUploads
 from models_store.store import ModelsStore
 from providers.errors import EngineError
 from server.errors import WorkerLost
@@ -42,6 +43,7 @@ class Services:
     store: ModelsStore
     client: SpeechClient
     text: TextReader
+    uploads: ResumableUploads
     intakes: Intakes
     preloads: Preloads
     metrics: Metrics

@@ -9,14 +9,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from server.http.errors import Refused
+from server.http.errors import Refused, refusal_of
 
+Body = TypeVar("Body", bound=BaseModel)
+
+MAX_JSON_BYTES = 2**20
 WRITE_BYTES = 2**20  # what is collected before a thread is asked to write it
 MAX_PARTS = 200
 MAX_FIELD_BYTES = 64 * 2**10
@@ -59,21 +63,43 @@ async def receive_upload(request: Request, folder: Path) -> Upload:
             "unsupported_media_type",
         )
     try:
-        async for piece in _pieces(request.stream()):
+        async for piece in in_pieces(request.stream()):
             await asyncio.to_thread(body.write, piece)
         return await asyncio.to_thread(body.finish)
     finally:
         body.close()
 
 
-async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def read_json(request: Request, model: type[Body]) -> Body:
+    """A body where another could be of any size. Raises Refused."""
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > MAX_JSON_BYTES:
+            message = f"found a JSON body of more than {MAX_JSON_BYTES} bytes; send less."
+            raise Refused(413, message, "body_too_large")
+    try:
+        return model.model_validate_json(received)
+    except ValidationError as error:
+        findings = [finding | {"loc": ("body", *finding["loc"])} for finding in error.errors()]
+        raise refusal_of(findings) from None
+
+
+async def in_pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A body in pieces worth a thread; what came before it broke off is the last, and then that raises."""
     collected = bytearray()
-    async for chunk in stream:
-        collected += chunk
-        if len(collected) >= WRITE_BYTES:
-            yield bytes(collected)
-            collected.clear()
+    broken_off: Exception | None = None
+    try:
+        async for chunk in stream:
+            collected += chunk
+            if len(collected) >= WRITE_BYTES:
+                yield bytes(collected)
+                collected.clear()
+    except Exception as error:
+        broken_off = error
     yield bytes(collected)
+    if broken_off is not None:
+        raise broken_off
 
 
 class _Body(Protocol):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,14 +19,15 @@ from models_store.errors import InUse, NotFound
 from server.errors import WorkerLost
 from server.http.errors import Refused
 from server.http.intakes import INTAKE_ID
-from server.http.openapi import multipart_or_archive
-from server.http.schemas import Deleted, Intake, Submission, SubmissionList, SubmissionName
+from server.http.openapi import multipart_archive_or
+from server.http.schemas import Deleted, Intake, Submission, SubmissionList, SubmissionName, UploadedFiles
 from server.http.services import Services, Serving
-from server.http.uploads import Upload, receive_upload
+from server.http.uploads import read_json, receive_upload
 
 router = APIRouter(prefix="/v1/submissions", tags=["submissions"])
 
-_BODY = multipart_or_archive(
+_BODY = multipart_archive_or(
+    UploadedFiles,
     name="What to call the submission; also as a query parameter.",
     file="One archive (.zip, .tar, .tar.gz), or each file of the folder.",
 )
@@ -46,15 +48,39 @@ async def submit(
         scratch = ExitStack()
         folder = await asyncio.to_thread(scratch.enter_context, services.store.scratch())
         held.push_async_callback(asyncio.to_thread, scratch.close)
-        with storage_errors(services.store.root):
-            upload = await receive_upload(request, folder)
-        name = name or upload.fields.get("name")
-        if name is None:
-            message = "found no `name`; expected what to call the submission."
-            raise Refused(422, message, "invalid_value", "name")
-        check_name(name)
-        intake = services.intakes.start(_submitted(upload), name, held.pop_all())
+        if request.headers.get("content-type", "").lower().startswith("application/json"):
+            intake = await _take_uploads(request, services, folder, held)
+        else:
+            intake = await _receive(request, services, folder, name, held)
     return await _answer(intake.id, services, wait)
+
+
+async def _receive(
+    request: Request, services: Services, folder: Path, name: str | None, held: AsyncExitStack
+) -> Intake:
+    """From the body. Raises Refused, BadName."""
+    with storage_errors(services.store.root):
+        upload = await receive_upload(request, folder)
+    name = name or upload.fields.get("name")
+    if name is None:
+        message = "found no `name`; expected what to call the submission."
+        raise Refused(422, message, "invalid_value", "name")
+    check_name(name)
+    return services.intakes.start(_submitted(upload.files, folder), name, held.pop_all())
+
+
+async def _take_uploads(request: Request, services: Services, folder: Path, held: AsyncExitStack) -> Intake:
+    """From resumable uploads, which stay until they are published: what is refused is mended file by file.
+
+    Raises Refused, BadName, and what `ResumableUploads.gather` raises.
+    """
+    asked = await read_json(request, UploadedFiles)
+    check_name(asked.name)
+    ids = asked.upload_ids
+    with storage_errors(services.store.root):
+        files = await asyncio.to_thread(services.uploads.gather, ids, "submission", folder)
+    remove = partial(services.uploads.remove, *ids)
+    return services.intakes.start(_submitted(files, folder), asked.name, held.pop_all(), remove)
 
 
 @router.get("")
@@ -105,12 +131,12 @@ async def _evict(services: Services, submission_id: str) -> None:
         await services.client.evict(submission_id)
 
 
-def _submitted(upload: Upload) -> Path:
+def _submitted(files: Sequence[Path], folder: Path) -> Path:
     """One file is an archive, several are the submission's own files."""
-    if not upload.files:
+    if not files:
         message = "found no file; expected an archive, or each file of the submission."
         raise Refused(422, message, "invalid_value", "file")
-    return upload.files[0] if len(upload.files) == 1 else upload.folder
+    return files[0] if len(files) == 1 else folder
 
 
 def _all_submissions(services: Services) -> list[Submission]:
