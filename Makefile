@@ -1,5 +1,5 @@
 # The commands of the README. Each one does the set-up that it needs.
-.PHONY: setup serve test lint bench
+.PHONY: setup serve test lint bench ui
 
 VENV := .venv
 
@@ -23,3 +23,8 @@ lint: setup
 
 bench: setup
 	$(VENV)/bin/python -m benchmarks.engine_steps
+
+# Needs Node 20; what it makes is committed, so nobody else does.
+ui:
+	npm --prefix ui ci --no-audit --no-fund
+	npm --prefix ui run build

@@ -15,7 +15,6 @@ OPEN_TO_ALL = {
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
-    ("GET", "/docs"),
     ("GET", "/openapi.json"),
     ("GET", "/v1/audio/models"),
     ("GET", "/v1/audio/voices"),
@@ -25,12 +24,14 @@ OPEN_TO_ALL = {
 class BearerAuth:
     """Turns requests without the key away before anything reads their body."""
 
-    def __init__(self, app: ASGIApp, api_key: str) -> None:
+    def __init__(self, app: ASGIApp, api_key: str, open_folders: frozenset[str]) -> None:
+        """`open_folders`: what may be read below `/` without the key, besides OPEN_TO_ALL."""
         self._app = app
         self._expected = api_key.encode()
+        self._open_folders = open_folders
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_open(scope) or self._carries_key(scope):
+        if scope["type"] != "http" or self._is_open(scope) or self._carries_key(scope):
             await self._app(scope, receive, send)
             return
         refusal = Refused(
@@ -48,7 +49,7 @@ class BearerAuth:
         found = token.strip().encode("latin-1")
         return scheme.lower() == "bearer" and hmac.compare_digest(found, self._expected)
 
-
-def _is_open(scope: Scope) -> bool:
-    method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    return (method, scope["path"]) in OPEN_TO_ALL
+    def _is_open(self, scope: Scope) -> bool:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        folder = scope["path"].removeprefix("/").split("/")[0]
+        return (method, scope["path"]) in OPEN_TO_ALL or (method == "GET" and folder in self._open_folders)

@@ -1,4 +1,4 @@
-"""For operators and their tools: alive, ready, metrics, and what this is."""
+"""For operators and their tools: alive, ready, metrics."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from server.http.base_models import find_missing
-from server.http.schemas import About, Health, Readiness
+from server.http.schemas import Health, Readiness
 from server.http.services import Serving, worker_state
 
 router = APIRouter(tags=["operations"])
-
-
-@router.get("/")
-async def about() -> About:
-    """What answers here; some clients ask to warm up their connection."""
-    return About()
 
 
 @router.get("/healthz")
