@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from models_store.report import GIB, MIB
+from models_store.resumable_uploads import ResumableUploads
 from models_store.store import ModelsStore
 from server.http.auth import BearerAuth
 from server.http.errors import install_handlers
@@ -22,22 +24,24 @@ from server.http.middleware import BodyLimit, RequestContext
 from server.http.origins import OriginCheck
 from server.http.page import install_page
 from server.http.preloads import Preloads
-from server.http.routes import gpt_sovits, listening, models, operations, speech, submissions, voices
+from server.http.routes import gpt_sovits, listening, models, operations, speech, submissions, uploads, voices
 from server.http.schemas import Failure
 from server.http.services import Services, SpeechClient
 from server.http.text_pool import TextPool, TextReader
+from server.http.tus import RESPONSE_HEADERS as TUS_HEADERS
+from server.http.tus import expire_uploads, largest_bytes
+from server.http.uploads import MAX_JSON_BYTES
 from server.listening.catalogue import Clock
 from server.settings import Settings
 
 log = structlog.get_logger()
 
-MAX_JSON_BYTES = MIB
 # What the multipart form around an upload may add to it.
 FORM_BYTES = MIB
 
 FAILURES: dict[int | str, dict[str, Any]] = {"4XX": {"model": Failure}, "5XX": {"model": Failure}}
 
-READABLE_HEADERS = ("x-request-id", "x-seed", "x-sample-rate", "Retry-After", "Location")
+READABLE_HEADERS = ("x-request-id", "x-seed", "x-sample-rate", "Retry-After", "Location", *TUS_HEADERS)
 
 
 def create_app(
@@ -50,6 +54,7 @@ def create_app(
     """`text` None: a process pool of our own, started and stopped with the app. `clock` is for votes."""
     metrics = Metrics()
     pool = TextPool(settings.text_processes, metrics) if text is None else None
+    resumable = ResumableUploads(store.layout.uploads, settings.upload_expiry_h * 3600)
     intakes = Intakes(settings.home_path / "intakes", store, round(settings.max_upload_gib * GIB))
 
     @asynccontextmanager
@@ -59,7 +64,9 @@ def create_app(
             if pool is not None:
                 await pool.start()
             app.state.listening.synthesis.start()
+            expiring = asyncio.create_task(expire_uploads(resumable))
             yield
+            expiring.cancel()
         finally:
             await app.state.listening.close()
             await intakes.close()
@@ -71,11 +78,11 @@ def create_app(
     reader = pool or text
     assert reader is not None
     app.state.services = Services(
-        settings, store, client, reader, intakes, Preloads(settings.preload, store), metrics
+        settings, store, client, reader, resumable, intakes, Preloads(settings.preload, store), metrics
     )
     app.state.listening = open_listening(settings, app.state.services, clock)
     install_handlers(app)
-    for routes in (speech, gpt_sovits, models, voices, submissions, listening, operations):
+    for routes in (speech, gpt_sovits, models, voices, uploads, submissions, listening, operations):
         app.include_router(routes.router)
     _install_middleware(app, settings, metrics, install_page(app))
     return app
@@ -86,13 +93,17 @@ def _install_middleware(
 ) -> None:
     """From the innermost to the outermost. `open_folders`: what needs no key below `/`."""
 
-    uploads = {
+    any_upload = "/v1/uploads/"
+    largest = largest_bytes(settings)
+    limits = {
         ("POST", "/v1/submissions"): round(settings.max_upload_gib * GIB) + FORM_BYTES,
         ("POST", "/v1/audio/voices"): round(settings.max_voice_upload_mib * MIB) + FORM_BYTES,
+        ("POST", "/v1/uploads"): largest,
+        ("PATCH", any_upload): largest,
     }
 
     def limit_bytes(method: str, path: str) -> int:
-        return uploads.get((method, path), MAX_JSON_BYTES)
+        return limits.get((method, any_upload if path.startswith(any_upload) else path), MAX_JSON_BYTES)
 
     app.add_middleware(BodyLimit, limit_bytes=limit_bytes)
     app.add_middleware(OriginCheck, allowed=settings.cors_origins)
