@@ -322,8 +322,8 @@ def speak(
         top_k=top_k,
         top_p=top_p,
         repetition_penalty=repetition_penalty,
-    )
         noise_scale=noise_scale,
+    )
     speaker = write_speech(request, output, settings, local)
     console.err.print(f"{speaker} spoke into {output}", markup=False)
 
