@@ -9,14 +9,15 @@ How to write a test here:
         page.get_by_role("button", name="Speak").click()
         expect(page.get_by_role("status")).to_contain_text("Done")
 
-`server` has one submission, `anna`; `publish("ben")` puts another into its store; `serve(api_key="secret")`
-starts one with other settings instead. `page` is a tab of its own with an empty storage, in English, 1280 × 800;
-`open_page(language="ko", width=360, base_url=…)` opens one that differs. When a test ends, whatever a tab logged
-as an error, tried to load from another host, or was forbidden by the Content-Security-Policy fails it; an answer
-that says 4xx is no such error. What a test waits for it says with Playwright's `expect`, never with a sleep.
+`server` has one submission, `anna`; `publish("ben")` puts another into its store;
+`serve(api_key="secret")` starts one with other settings instead. `page` is a tab of its own with an
+empty storage, in English, 1280 × 800; `open_page(language="ko", width=360, base_url=…)` opens one that
+differs. When a test ends, whatever a tab logged as an error, tried to load from another host, or was
+forbidden by the Content-Security-Policy fails it; an answer that says 4xx is no such error. What a test
+waits for it says with Playwright's `expect`, never with a sleep.
 
-The pages are those in `server/page/`: `make ui` first, if you changed them. Without a chromium (`apt-get install
-chromium`, or another one's path in CHROMIUM) these tests skip, unless CI is set: then they fail.
+The pages are those in `server/page/`: `make ui` first, if you changed them. Without a chromium (`apt-get
+install chromium`, or another one's path in CHROMIUM) these tests skip, unless CI is set: then they fail.
 """
 
 from __future__ import annotations
