@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,8 +40,22 @@ Upload = Annotated[Path, typer.Argument(exists=True, help="A folder, .zip, .tar 
 NameOrId = Annotated[str, typer.Argument(help="A name, an id, or 8 and more of an id's first digits.")]
 
 
+# Entry points of this group are commands as well: a name, and the function that typer makes a command of.
+COMMAND_GROUP = "voicecore.commands"
+
+
 class Commands(TyperGroup):
-    """Tells every error as one red line, whatever raised it."""
+    """Tells every error as one red line, whatever raised it. Knows the commands of other packages too."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *(found.name for found in entry_points(group=COMMAND_GROUP))]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if (own := super().get_command(ctx, cmd_name)) is not None:
+            return own
+        for found in entry_points(group=COMMAND_GROUP, name=cmd_name):
+            return _as_command(found.name, found.load())
+        return None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -95,8 +111,12 @@ def _serve_with_flags() -> Any:
     from server.flags import with_setting_flags
     from server.supervisor import run
 
+    return _as_command("serve", with_setting_flags(run), help=serve.__doc__)
+
+
+def _as_command(name: str, function: Callable[..., None], help: str | None = None) -> Any:
     commands = typer.Typer(add_completion=False, rich_markup_mode=None)
-    commands.command("serve", help=serve.__doc__)(with_setting_flags(run))
+    commands.command(name, help=help)(function)
     return typer.main.get_command(commands)
 
 
@@ -290,10 +310,10 @@ def speak(
     top_k: Annotated[int | None, typer.Option(help="0 is off.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Up to 1.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(help="1 is none.")] = None,
-    local: Annotated[bool, typer.Option("--local", help="Without a server, even if one runs.")] = False,
     noise_scale: Annotated[
         float | None, typer.Option(help="GPT-SoVITS's noise, 0 to 2; 0.5 by default.")
     ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Without a server, even if one runs.")] = False,
     host: Host = None,
     port: Port = None,
     api_key: ApiKey = None,

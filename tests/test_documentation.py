@@ -62,9 +62,10 @@ def test_every_route_is_documented(tmp_path: Path) -> None:
 
 
 def test_every_command_is_documented() -> None:
-    commands = set(get_command(app).commands)  # type: ignore[attr-defined]
+    commands = get_command(app)
+    listed = commands.list_commands(commands.make_context("voicecore", ["--help"], resilient_parsing=True))  # type: ignore[attr-defined]
     documented = {name.split()[1] for name in table_rows("Commands")}
-    assert documented == commands
+    assert documented == set(listed)
 
 
 def test_every_base_model_is_documented() -> None:

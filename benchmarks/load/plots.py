@@ -1,0 +1,232 @@
+"""The figures of a report, each drawn once: as SVG for the page and together as one PNG."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from benchmarks.load.arrivals import UNITS, Kind
+from benchmarks.load.campaign import Results, Run, Soak
+from benchmarks.load.statistics import Objective, Percentiles, Summary, median_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# One colour per target, told apart by any eye and on any background (Okabe and Ito).
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+LIMIT_COLOUR = "#b22222"
+INK = "#102030"  # stands for the page's own text colour, which a dark page has too
+PANEL_SIZE = (5.6, 3.4)  # inches
+STYLE = {
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#808080",
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A figure: its title, what it says for those who don't see it, and how it's drawn."""
+
+    title: str
+    description: str
+    draw: Callable[[Axes], None]
+
+
+def panels(results: Results, objective: Objective) -> list[Panel]:
+    """Those that there are runs for."""
+    found = [
+        panel
+        for kind in UNITS
+        if any(results.of(target, kind) for target in results.targets)
+        for panel in _panels_of(results, kind, objective)
+    ]
+    return found + [_memory_panel(soak, results.runs[soak.run]) for soak in results.soaks if soak.samples]
+
+
+def svg(panel: Panel) -> str:
+    """One element, to be put into a page: no prologue, no metadata, in the page's own ink and typeface."""
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=PANEL_SIZE, layout="constrained")
+        _draw(panel, figure.add_subplot())
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata=_NO_METADATA)
+    text = file.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r"font: ([^;\"]*?)(\d+(?:\.\d+)?px) [^;\"]*", r"font: \1\2 system-ui, sans-serif", text)
+    return text.replace(INK, "currentColor")
+
+
+def save_png(panels: Sequence[Panel], path: Path, title: str) -> None:
+    """All of them on one sheet, two in a row."""
+    rows = -(-len(panels) // 2) or 1
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=(2 * PANEL_SIZE[0], rows * PANEL_SIZE[1] + 0.4), layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+        for position, panel in enumerate(panels, start=1):
+            _draw(panel, figure.add_subplot(rows, 2, position))
+        figure.savefig(path, format="png", dpi=130, facecolor="white")
+
+
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
+def _draw(panel: Panel, axes: Axes) -> None:
+    panel.draw(axes)
+    axes.set_title(panel.title)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
+
+
+def _panels_of(results: Results, kind: Kind, objective: Objective) -> list[Panel]:
+    unit = UNITS[kind]
+
+    def against_load(draw: Callable[[Axes, str, str], None], label: str) -> Callable[[Axes], None]:
+        def drawn(axes: Axes) -> None:
+            for target, colour in zip(results.targets, _colours(results), strict=True):
+                draw(axes, target, colour)
+            _mark_capacity(axes, results, kind)
+            axes.set_xlabel(f"{kind}: {unit}")
+            axes.set_ylabel(label)
+            axes.set_xlim(left=0)
+
+        return drawn
+
+    def line(
+        axes: Axes,
+        target: str,
+        colour: str,
+        label: str,
+        style: str,
+        figure: Callable[[Summary], float | None],
+    ) -> None:
+        levels, medians, lows, highs = _series(results.of(target, kind), figure)
+        name = f"{target} {label}" if len(results.targets) > 1 else label
+        axes.plot(levels, medians, style, color=colour, label=name, marker="o", markersize=3.5, linewidth=1.4)
+        axes.fill_between(levels, lows, highs, color=colour, alpha=0.12, linewidth=0)
+
+    def latency(axes: Axes, target: str, colour: str) -> None:
+        for name, style in (("p50", ":"), ("p95", "-"), ("p99", "--")):
+            line(axes, target, colour, name, style, lambda s, name=name: _of(s.ttfa_s, name))  # type: ignore[misc]
+        axes.axhline(objective.ttfa_s, color=LIMIT_COLOUR, linewidth=0.9)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda s, _: _seconds(s)))
+        axes.yaxis.set_minor_formatter(FuncFormatter(lambda s, _: ""))
+
+    def continuity(axes: Axes, target: str, colour: str) -> None:
+        for limit, style in ((50, "-"), (100, "--"), (200, ":")):
+            line(axes, target, colour, f"C{limit}", style, lambda s, limit=limit: _continuity(s, limit))  # type: ignore[misc]
+        axes.set_ylim(-0.02, 1.04)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+
+    def throughput(axes: Axes, target: str, colour: str) -> None:
+        line(axes, target, colour, "all audio", "--", lambda s: s.times_real_time)
+        line(axes, target, colour, "goodput", "-", lambda s: s.goodput_times_real_time)
+        axes.set_ylim(bottom=0)
+
+    def rtf(axes: Axes, target: str, colour: str) -> None:
+        for name, style in (("p50", ":"), ("p99", "--")):
+            line(axes, target, colour, name, style, lambda s, name=name: _of(s.rtf, name))  # type: ignore[misc]
+        axes.axhline(1.0, color=LIMIT_COLOUR, linewidth=0.9)
+        axes.set_ylim(bottom=0)
+
+    return [
+        Panel(
+            f"Audible TTFA, {kind}",
+            f"Time to the first audible sample against {unit}, with the objective as a line across.",
+            against_load(latency, "scheduled → first audible sample"),
+        ),
+        Panel(
+            f"Continuity, {kind}",
+            f"Share of answers whose longest underrun is at most 50, 100 and 200 ms, against {unit}.",
+            against_load(continuity, "answers without a longer underrun"),
+        ),
+        Panel(
+            f"Goodput, {kind}",
+            f"Seconds of audio per second, all of it and of answers within the objective, against {unit}.",
+            against_load(throughput, "seconds of audio per second"),
+        ),
+        Panel(
+            f"RTF, {kind}",
+            f"Seconds from schedule to end per second of audio, against {unit}.",
+            against_load(rtf, "seconds per second of audio"),
+        ),
+    ]
+
+
+def _memory_panel(soak: Soak, run: Run) -> Panel:
+    def draw(axes: Axes) -> None:
+        names = sorted({name for sample in soak.samples for name in sample.bytes} - {"processes"})
+        for name, colour in zip(names, COLOURS, strict=False):
+            known = [sample for sample in soak.samples if name in sample.bytes]
+            minutes = [sample.at_s / 60 for sample in known]
+            axes.plot(minutes, [sample.bytes[name] / 2**20 for sample in known], color=colour, label=name)
+        axes.set_xlabel("minutes")
+        axes.set_ylabel("MiB")
+        axes.set_ylim(bottom=0)
+
+    return Panel(f"Memory under {run.load.label}", "Memory of the server over the soak.", draw)
+
+
+def _mark_capacity(axes: Axes, results: Results, kind: Kind) -> None:
+    for target, colour in zip(results.targets, _colours(results), strict=True):
+        for found in results.capacities:
+            if (found.target, found.kind) == (target, kind) and found.highest is not None:
+                axes.axvline(found.highest, color=colour, linewidth=0.9, linestyle=(0, (1, 1)))
+
+
+def _colours(results: Results) -> list[str]:
+    return [COLOURS[position % len(COLOURS)] for position in range(len(results.targets))]
+
+
+def _series(
+    runs: Sequence[Run], figure: Callable[[Summary], float | None]
+) -> tuple[list[float], list[float], list[float], list[float]]:
+    """(levels, medians, lowest, highest) over the rounds of each level."""
+    points = []
+    for level in sorted({run.level for run in runs}):
+        summaries = [run.summary for run in runs if run.level == level]
+        known = [value for summary in summaries if (value := figure(summary)) is not None]
+        median = median_of(summaries, figure)
+        if median is not None:
+            points.append((level, median, min(known), max(known)))
+    levels, medians, lows, highs = zip(*points, strict=True) if points else ((), (), (), ())
+    return list(levels), list(medians), list(lows), list(highs)
+
+
+def _of(found: Percentiles | None, name: str) -> float | None:
+    return None if found is None else float(getattr(found, name))
+
+
+def _continuity(summary: Summary, limit_ms: int) -> float | None:
+    if summary.underruns is None:
+        return None
+    return float(getattr(summary.underruns, f"share_up_to_{limit_ms}_ms"))
+
+
+def _seconds(value: float) -> str:
+    return f"{value:g} s" if value >= 1 else f"{1e3 * value:g} ms"
