@@ -60,7 +60,8 @@ class Trial:
 class Vote:
     """An acknowledged vote, and what was hidden until then: side → name.
 
-    `names` is None until the rater's last vote where the test reveals them at the end.
+    `names` is None until the rater's last vote where the test reveals them at the end; a trap, by which nobody
+    is judged, has none.
     """
 
     position: int
@@ -292,4 +293,6 @@ def _cast(trial: TrialRecord, rater: RaterRecord, is_new: bool) -> Vote:
 
 
 def _names(trial: TrialRecord, test: TestRecord) -> dict[str, str]:
+    if trial.clip_a.text.expected is not None:
+        return {}
     return {side: _clip(trial, side).system.name for side in SIDES[test.kind]}

@@ -227,6 +227,8 @@ def test_a_trap_is_not_passed_by_reading(sqlite_hall):
     texts = []
     while progress.trial is not None:
         assert progress.trial.text is None
-        texts.append(sqlite_hall.listen_and_vote(progress, "2").text)
+        vote = sqlite_hall.listen_and_vote(progress, "2")
+        texts.append(vote.text)
+        assert (vote.names == {}) == (vote.text == "Press two.")
         progress = sqlite_hall.voting.progress(progress.rater_id)
     assert sorted(set(texts)) == ["One.", "Press two.", "Two."]
