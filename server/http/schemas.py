@@ -102,6 +102,42 @@ class SpeechRequest(ClientRequest):
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
+class PromptsRequest(ClientRequest):
+    """The fields of a speech request that its text is read by."""
+
+    input: Annotated[str, AfterValidator(speakable)] = Field(description="The text to read.")
+    model: str | None = Field(default=None, description="As of a speech request.")
+    language: str | None = Field(default=None, description="As of a speech request.")
+
+
+class SpokenPrompt(BaseModel):
+    """One utterance."""
+
+    text: str = Field(description="As it is spoken: numbers and signs are words.")
+    language: str
+    tokens: int
+
+
+class SamplingDefaults(BaseModel):
+    """What a submission speaks with where a request says nothing else."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    repetition_penalty: float
+    noise_scale: float = Field(description="0: the family has none.")
+
+
+class Prompts(BaseModel):
+    """A text as a submission reads it."""
+
+    characters: int
+    max_characters: int
+    languages: list[str] = Field(description="Given, or detected.")
+    utterances: list[SpokenPrompt]
+    sampling: SamplingDefaults
+
+
 class Error(BaseModel):
     message: str = Field(description="What was found, what was expected, what to do.")
     type: str

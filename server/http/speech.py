@@ -17,6 +17,7 @@ from server.http.errors import Refused
 from server.http.lookup import find_submission, find_voice
 from server.http.schemas import SpeechRequest
 from server.http.services import Services
+from server.http.text_pool import ReadText
 from server.scheduling.messages import Speak
 from server.settings import Settings
 
@@ -77,17 +78,8 @@ async def prepare(request: SpeechRequest, services: Services) -> Speech:
 
 
 async def prepare_wish(wish: Wish, services: Services) -> Speech:
-    """Raises Refused, MissingBaseModels, and what text front ends raise."""
-    limit = services.settings.max_input_chars
-    if len(wish.text) > limit:
-        message = (
-            f"found {len(wish.text)} characters of {wish.text_field}; expected at most {limit}. "
-            "Send it in parts."
-        )
-        raise Refused(422, message, "text_too_long", wish.text_field)
-    files, voice_id = await asyncio.to_thread(_look_up, wish.find_speaker, services)
-    read = await services.text.read(files, wish.text, wish.language, wish.cut_method)
-    require_languages(files, read.prompts, services.settings)
+    """Raises what `read_wish` raises."""
+    files, voice_id, read = await read_wish(wish, services)
     changes = {"seed": secrets.randbits(63)} | dict(wish.sampling_changes)
     speak = Speak(
         request_id=uuid.uuid4().hex,
@@ -98,6 +90,22 @@ async def prepare_wish(wish: Wish, services: Services) -> Speech:
         speed=wish.speed,
     )
     return Speech(speak, wish.format, wish.sample_rate_hz, wish.pause_s)
+
+
+async def read_wish(wish: Wish, services: Services) -> tuple[SubmissionFiles, str, ReadText]:
+    """Whose speech, in which voice, and what of. Raises Refused, MissingBaseModels, and what text front ends
+    raise."""
+    limit = services.settings.max_input_chars
+    if len(wish.text) > limit:
+        message = (
+            f"found {len(wish.text)} characters of {wish.text_field}; expected at most {limit}. "
+            "Send it in parts."
+        )
+        raise Refused(422, message, "text_too_long", wish.text_field)
+    files, voice_id = await asyncio.to_thread(_look_up, wish.find_speaker, services)
+    read = await services.text.read(files, wish.text, wish.language, wish.cut_method)
+    require_languages(files, read.prompts, services.settings)
+    return files, voice_id, read
 
 
 def _look_up(find_speaker: FindSpeaker, services: Services) -> tuple[SubmissionFiles, str]:
