@@ -60,8 +60,8 @@ class Trial:
 class Vote:
     """An acknowledged vote, and what was hidden until then: side → name.
 
-    `names` is None until the rater's last vote where the test reveals them at the end; a trap, by which nobody
-    is judged, has none.
+    `names` is None until the rater's last vote where the test reveals them at the end; it is empty for a
+    trap, by which nobody is judged.
     """
 
     position: int
