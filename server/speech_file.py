@@ -15,6 +15,7 @@ import typer
 
 from models_store.store import ModelsStore
 from server import logs
+from server.demo_voices import submit_demo_voices
 from server.errors import ServerError
 from server.http.encoders import FORMATS, Format, wav_header
 from server.http.schemas import SpeechRequest
@@ -57,6 +58,8 @@ def write_speech(request: SpeechRequest, output: Path, settings: Settings, local
 def _speak_without_server(request: SpeechRequest, output: Path, settings: Settings) -> SpeechRequest:
     logs.configure(settings.model_copy(update={"log_level": LOCAL_LOG_LEVEL}))
     store = ModelsStore(settings.store_path)
+    if settings.demo:
+        submit_demo_voices(store)
     request = _with_model(request, store.names(), settings)
     # By name, for it needs torch and nothing else on the command line does.
     speak_locally = import_module("server.local_speech").speak_locally

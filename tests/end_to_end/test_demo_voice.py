@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,6 +69,15 @@ def test_alone_and_among_others_it_says_the_same(client: httpx.Client) -> None:
         among = threads.submit(speak, client, text, model="demo")
         list(threads.map(lambda other: speak(client, other, model="demo"), others))
     assert np.abs(alone - among.result()).max() < 1e-3  # 16-bit steps, through a resampler
+
+
+def test_one_command_speaks_without_a_server(tmp_path: Path) -> None:
+    speak_hello = [sys.executable, "-m", "server", "speak", "Hello.", "-o", str(tmp_path / "hello.wav")]
+    home = {"VOICECORE_HOME": str(tmp_path / "home"), "VOICECORE_PORT": "1", "VOICECORE_DEMO": "true"}
+    subprocess.run(speak_hello, env=os.environ | home, check=True, timeout=200)
+    samples, rate = soundfile.read(tmp_path / "hello.wav")
+    assert 0.2 < len(samples) / rate < 3
+    assert np.abs(samples).max() > 0.05
 
 
 def test_the_recordings_are_the_submissions_own(tmp_path: Path) -> None:
