@@ -76,9 +76,14 @@ class SubmissionFiles:
     base_models: Mapping[str, Path] = field(default_factory=dict)  # role → folder, of those in the store
 
     @property
+    def edition(self) -> str:
+        """Which builds of the base models these are: the same for the same content, wherever it lies."""
+        return " ".join(f"{role}={folder.name}" for role, folder in sorted(self.base_models.items()))
+
+    @property
     def identity(self) -> str:
         """Equal for what reads a text alike: the submission, and the base models that it is read with."""
-        return " ".join([self.submission.id, *(f"{role}={path}" for role, path in self.base_models.items())])
+        return f"{self.submission.id} {self.edition}".rstrip()
 
 
 def voice_to_manifest(voice: Voice) -> dict[str, Any]:

@@ -122,8 +122,8 @@ def _tell(added: AddedBaseModel) -> None:
     for file in added.unpinned:
         console.out.print(f"{file} is not the published build's", style="yellow", markup=False)
     if added.is_new:
-        what = "It replaces another build" if added.replaced else "A running server has it at once"
-        console.out.print(f"{what}; submissions that are loaded there use it once they are loaded again.")
+        what = "It replaces another build. A" if added.replaced else "A"
+        console.out.print(f"{what} running server uses it from the next request on.")
 
 
 def _state(build: BaseModel | None) -> str:

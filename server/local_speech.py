@@ -66,6 +66,7 @@ def _speak(request: SpeechRequest, store: ModelsStore, settings: Settings) -> Sp
         prompts=prompts,
         sampling=replace(front_end.default_sampling, **changes),  # type: ignore[arg-type]
         speed=request.speed,
+        edition=files.edition,
     )
 
 

@@ -1,20 +1,22 @@
-"""Base models on a device, each once per process: what every submission of the family listens and reads with.
+"""Base models, each once per process and device: what every submission of the family listens and reads with.
 
 - HuBERT: what is said in a recording.
 - RoBERTa: the meaning of Chinese characters, one vector each.
 - ERes2NetV2: who speaks (speaker_vector.py).
 
-They stay as long as some submission that was loaded with them does.
+They are read into host memory and copied to the device with the first submission that uses them there, and
+stay as long as one does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import torch
@@ -22,10 +24,10 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from providers.decoding.memory import raise_out_of_memory
 from providers.gpt_sovits.speaker_vector import SpeakerVectors
 
 WEIGHTS_FILE = "model.safetensors"
+CPU = torch.device("cpu")
 
 # Characters get the third hidden state from the end: what the last two layers make of it is left out.
 UNUSED_LAYERS = 2
@@ -35,12 +37,23 @@ MAX_CHARACTERS = 510  # RoBERTa's positions, less those of [CLS] and [SEP]
 class SpeechEncoder:
     """HuBERT (Hsu et al. 2021, arXiv 2106.07447) in float32: it runs once per voice."""
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        transformers = _quiet_transformers()
-        model = transformers.HubertModel.from_pretrained(
+    def __init__(self, model: torch.nn.Module) -> None:
+        """`model`: a HubertModel of transformers."""
+        self._model = model.eval()
+
+    @staticmethod
+    def read(folder: Path) -> SpeechEncoder:
+        model = _quiet_transformers().HubertModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
         )
-        self._model = model.eval().to(device)
+        return SpeechEncoder(model)
+
+    def to(self, device: torch.device) -> SpeechEncoder:
+        return SpeechEncoder(deepcopy(self._model).to(device))
+
+    @property
+    def size_bytes(self) -> int:
+        return _size_bytes(self._model)
 
     @torch.inference_mode()
     def __call__(self, samples: Tensor) -> Tensor:
@@ -52,7 +65,17 @@ class SpeechEncoder:
 class CharacterEncoder:
     """RoBERTa (Liu et al. 2019, arXiv 1907.11692), trained on whole Chinese words, in the engine's dtype."""
 
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, model: torch.nn.Module, tokenizer: Tokenizer) -> None:
+        """`model`: a BertModel of transformers, without the layers that aren't used."""
+        self._model = model.eval()
+        self._device = next(model.parameters()).device
+        self._tokenizer = tokenizer
+        self._start = self._tokenizer.token_to_id("[CLS]")
+        self._stop = self._tokenizer.token_to_id("[SEP]")
+        self._unknown = self._tokenizer.token_to_id("[UNK]")
+
+    @staticmethod
+    def read(folder: Path, dtype: torch.dtype) -> CharacterEncoder:
         transformers = _quiet_transformers()
         config = transformers.BertConfig.from_pretrained(folder, local_files_only=True)
         config.num_hidden_layers -= UNUSED_LAYERS
@@ -64,11 +87,14 @@ class CharacterEncoder:
             use_safetensors=True,
             dtype=dtype,
         )
-        self._model = model.eval().to(device)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._start = self._tokenizer.token_to_id("[CLS]")
-        self._stop = self._tokenizer.token_to_id("[SEP]")
-        self._unknown = self._tokenizer.token_to_id("[UNK]")
+        return CharacterEncoder(model, Tokenizer.from_file(str(folder / "tokenizer.json")))
+
+    def to(self, device: torch.device) -> CharacterEncoder:
+        return CharacterEncoder(deepcopy(self._model).to(device), self._tokenizer)
+
+    @property
+    def size_bytes(self) -> int:
+        return _size_bytes(self._model)
 
     @torch.inference_mode()
     def __call__(self, characters: str) -> Tensor:
@@ -80,7 +106,7 @@ class CharacterEncoder:
 
     def _encode(self, characters: str) -> Tensor:
         tokens = [self._start, *map(self._token, characters), self._stop]
-        hidden: Tensor = self._model(torch.tensor([tokens], device=self._model.device)).last_hidden_state
+        hidden: Tensor = self._model(torch.tensor([tokens], device=self._device)).last_hidden_state
         return hidden[0, 1:-1].float()
 
     def _token(self, character: str) -> int | None:
@@ -91,32 +117,54 @@ class CharacterEncoder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BaseEncoders:
-    """None: the base model wasn't there when this was loaded."""
+    """None: the base model wasn't there when this was read."""
 
     hubert: SpeechEncoder | None = None
     roberta: CharacterEncoder | None = None
     eres2netv2: SpeakerVectors | None = None
+    builds: Mapping[str, _Build] = field(default_factory=dict)  # role → what it was read from
 
     @staticmethod
-    def load(
-        folders: Mapping[str, Path], device: torch.device, dtype: torch.dtype, wants_speaker: bool
-    ) -> BaseEncoders:
-        """`folders`: role → folder of the base models that are there. Raises DeviceOutOfMemory."""
-        loaders: dict[str, Callable[[Path], Any]] = {
-            "hubert": lambda folder: SpeechEncoder(folder, device),
-            "roberta": lambda folder: CharacterEncoder(folder, device, dtype),
-        }
-        if wants_speaker:
-            loaders["eres2netv2"] = lambda folder: _speaker_vectors(folder, device)
-        with raise_out_of_memory("the base models"):
-            return BaseEncoders(
-                **{
-                    role: _shared((folders[role], device, dtype), partial(load, folders[role]))
-                    for role, load in loaders.items()
-                    if role in folders
-                }
-            )
+    def read(folders: Mapping[str, Path], dtype: torch.dtype, wants_speaker: bool) -> BaseEncoders:
+        """Into host memory. `folders`: role → folder of the base models that are there."""
+        roles = _READERS if wants_speaker else _READERS.keys() - {"eres2netv2"}
+        builds = {role: _Build(role, folder, dtype) for role, folder in folders.items() if role in roles}
+        return BaseEncoders(
+            **{role: _shared((build, CPU), partial(_READERS[role], build)) for role, build in builds.items()},
+            builds=builds,
+        )
 
+    def to(self, device: torch.device) -> BaseEncoders:
+        """On a device: what is there already isn't copied again."""
+        if device == CPU:
+            return self
+        copies = {
+            role: _shared((build, device), partial(getattr(self, role).to, device))
+            for role, build in self.builds.items()
+        }
+        return replace(self, **copies)
+
+    @property
+    def size_bytes(self) -> Mapping[str, int]:
+        """Of each, by a name that no other build has."""
+        return {
+            f"{role} {build.folder}": getattr(self, role).size_bytes for role, build in self.builds.items()
+        }
+
+
+class _Build(NamedTuple):
+    role: str
+    folder: Path
+    dtype: torch.dtype
+
+
+_READERS: dict[str, Callable[[_Build], Any]] = {
+    "hubert": lambda build: SpeechEncoder.read(build.folder),
+    "roberta": lambda build: CharacterEncoder.read(build.folder, build.dtype),
+    "eres2netv2": lambda build: SpeakerVectors(
+        {name: tensor.float() for name, tensor in load_file(build.folder / WEIGHTS_FILE).items()}
+    ),
+}
 
 _loaded: WeakValueDictionary[Any, Any] = WeakValueDictionary()
 _loading = Lock()
@@ -130,9 +178,8 @@ def _shared(key: Any, load: Callable[[], Any]) -> Any:
         return found
 
 
-def _speaker_vectors(folder: Path, device: torch.device) -> SpeakerVectors:
-    weights = load_file(folder / WEIGHTS_FILE)
-    return SpeakerVectors({name: tensor.to(device).float() for name, tensor in weights.items()})
+def _size_bytes(model: torch.nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
 
 
 def _quiet_transformers() -> Any:

@@ -153,14 +153,15 @@ class GptSovitsEngine:
         others = {name: sovits[name] for name in sovits if not name.startswith(GENERATOR_PREFIX)}
         ours = self._on_device(others, torch.float32)
         channels = architecture.text_to_semantic.bert_channels
-        features = PromptFeatures(weights.encoders, channels, self._settings.zero_features)
+        encoders = weights.encoders.to(self._device)
+        features = PromptFeatures(encoders, channels, self._settings.zero_features)
         return _Resident(
             text_to_semantic=prepare_text_to_semantic(
                 weights.gpt(), architecture.text_to_semantic, self._device, self._dtype
             ),
             sovits=Sovits(architecture, ours, self._on_device(generator), self._schedule),
             conditioner=GptSovitsConditioner(
-                architecture, ours, weights.encoders, weights.reader.read_reference, features
+                architecture, ours, encoders, weights.reader.read_reference, features
             ),
             features=features,
         )

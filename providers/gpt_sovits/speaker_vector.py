@@ -27,6 +27,13 @@ class SpeakerVectors:
         self._weights = weights
         self._blocks = _block_names(weights)
 
+    def to(self, device: torch.device) -> SpeakerVectors:
+        return SpeakerVectors({name: tensor.to(device) for name, tensor in self._weights.items()})
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self._weights.values())
+
     @torch.inference_mode()
     def __call__(self, samples: Tensor) -> Tensor:
         """Samples float32 [n] at 16 kHz → [20480]"""

@@ -1,7 +1,7 @@
 """A submission's weights in host memory, ready to be prepared for a device, and what it speaks with besides.
 
 On a CPU they stay in the store's files, which are mapped. For a CUDA device they are pinned, so that it can
-copy them at full speed. Base models are loaded here too, because this happens beside running streams.
+copy them at full speed. Base models are read here too, because this happens beside running streams.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class GptSovitsHostWeights:
     submission_id: str
     config: GptSovitsConfig
     size_bytes: int  # on the device, without the base models
+    shared: Mapping[str, int]  # these
     # Published names, weight norm folded. Asked anew by each part that is prepared, so that a memory map
     # whose tensors one part keeps doesn't also keep the pages that another part has copied.
     gpt: Tensors
@@ -49,18 +50,19 @@ def read_config(files: SubmissionFiles) -> GptSovitsConfig:
 
 
 def read_host_weights(files: SubmissionFiles, settings: EngineSettings) -> GptSovitsHostWeights:
-    """Raises DeviceOutOfMemory where the base models don't fit."""
     config = read_config(files)
     device, dtype = torch.device(settings.device), getattr(torch, settings.dtype)
     gpt, sovits = files.paths["gpt_weights"], files.paths["sovits_weights"]
     wants_speaker = config.architecture.speaker_vector_channels is not None
+    encoders = BaseEncoders.read(files.base_models, dtype, wants_speaker)
     return GptSovitsHostWeights(
         submission_id=files.submission.id,
         config=config,
         size_bytes=sum(_device_bytes(path, dtype) for path in (gpt, sovits)),
+        shared=encoders.size_bytes,
         gpt=_tensors(gpt, device, dtype),
         sovits=_tensors(sovits, device, dtype),
-        encoders=BaseEncoders.load(files.base_models, device, dtype, wants_speaker),
+        encoders=encoders,
         reader=phone_reader(config, files),
     )
 

@@ -7,7 +7,7 @@ copy them at full speed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
@@ -33,6 +33,7 @@ class XttsHostWeights:
     # Published names, weight norm folded. Asked anew by each part that is prepared, so that a memory map
     # whose tensors one part keeps doesn't also keep the pages that another part has copied.
     tensors: Callable[[], Mapping[str, Tensor]]
+    shared: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_config(files: SubmissionFiles) -> XttsConfig:

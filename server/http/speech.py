@@ -88,6 +88,7 @@ async def prepare_wish(wish: Wish, services: Services) -> Speech:
         prompts=read.prompts,
         sampling=replace(read.default_sampling, **changes),  # type: ignore[arg-type]
         speed=wish.speed,
+        edition=files.edition,
     )
     return Speech(speak, wish.format, wish.sample_rate_hz, wish.pause_s)
 

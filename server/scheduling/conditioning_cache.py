@@ -36,20 +36,21 @@ log = structlog.get_logger()
 class ConditioningKey(NamedTuple):
     submission_id: str
     voice_id: str
+    edition: str = ""  # of the files that the submission was made of: base models may be others later
 
 
 class ConditioningCache:
     """Keeps conditionings, most recently used first. Any thread may call it.
 
-    `executor` does the reading and deriving; one thread of it keeps that out of each other's way. `dtype`
-    names the number format of the engines: what one of them derived in bfloat16 is not for another.
+    `executor` does the reading and deriving; one thread of it keeps that out of each other's way. `kind`
+    names how the engines are set: what one of them derived in bfloat16 is not for another.
     """
 
     def __init__(
-        self, capacity_bytes: int, dtype: str, folder_of: Callable[[str], Path], executor: Executor
+        self, capacity_bytes: int, kind: str, folder_of: Callable[[str], Path], executor: Executor
     ) -> None:
         self._capacity_bytes = capacity_bytes
-        self._dtype = dtype
+        self._kind = kind
         self._folder_of = folder_of
         self._executor = executor
         self._lock = Lock()
@@ -96,8 +97,8 @@ class ConditioningCache:
     def _make(
         self, key: ConditioningKey, engine: Engine, read_voice: Callable[[], ReferenceVoice]
     ) -> Conditioning:
-        path = self._folder_of(key.submission_id) / f"{hex_of(key.voice_id)}.{self._dtype}.safetensors"
-        metadata = {"format": FORMAT, "submission": key.submission_id, "voice": key.voice_id}
+        path = self._folder_of(key.submission_id) / f"{hex_of(key.voice_id)}.{self._kind}.safetensors"
+        metadata = {"format": FORMAT, **key._asdict()}
         if (arrays := _read(path, metadata)) is not None:
             return engine.import_conditioning(arrays)
         conditioning = engine.condition(key.submission_id, read_voice())
@@ -106,20 +107,20 @@ class ConditioningCache:
 
 
 def _read(path: Path, metadata: Mapping[str, str]) -> Arrays | None:
-    """The arrays of a file that is whole and ours, else nothing."""
+    """The arrays of a file that is whole and has this metadata, else nothing."""
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}
-            found = file.metadata()
+            found = file.metadata() or {}
     except FileNotFoundError:
         return None
     except (OSError, SafetensorError) as error:
         log.warning("ignored a damaged conditioning", path=str(path), error=str(error))
         return None
-    if found != {**metadata, "sha256": _digest(arrays)}:
+    if found.pop("sha256", None) != _digest(arrays):
         log.warning("ignored a damaged conditioning", path=str(path), error="its digest doesn't fit")
         return None
-    return arrays
+    return arrays if found == metadata else None
 
 
 def _write(path: Path, arrays: Arrays, metadata: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ import structlog
 
 from models_store.store import ModelsStore
 from providers.errors import EmptyText
-from providers.interface import AudioChunk, Conditioning, Provider, Utterance
+from providers.interface import AudioChunk, Conditioning, EngineSettings, Provider, Utterance
 from server.errors import Overloaded
 from server.scheduling.conditioning_cache import ConditioningCache, ConditioningKey
 from server.scheduling.device import Device, is_fatal
@@ -36,7 +36,7 @@ from server.scheduling.messages import (
     UtteranceDone,
     WorkerState,
 )
-from server.scheduling.residency import Claim, EngineKey, Residency
+from server.scheduling.residency import Claim, EngineKey, Placed, Residency
 from server.scheduling.scheduler import Event, Scheduler, UtteranceEnd
 from server.settings import Settings
 
@@ -95,7 +95,7 @@ class Desk:
         self._library = Library(store, provider_of, device.engine)
         self._conditionings = ConditioningCache(
             int(settings.conditioning_cache_mib * 2**20),
-            device.engine.dtype,
+            _kind_of_conditionings(device.engine),
             store.conditioning_dir,
             threads.conditionings,
         )
@@ -128,7 +128,7 @@ class Desk:
             key, f"{self._serial}/{speak.request_id}", speak, time.monotonic(), len(speak.prompts)
         )
         self._requests[key] = self._by_id[request.id] = request
-        request.claim = Claim(speak.submission_id, partial(self._condition, request))
+        request.claim = Claim(speak.submission_id, partial(self._condition, request), speak.edition)
         self._residency.enter(request.claim)
 
     def cancel(self, connection: Connection, request_id: str) -> None:
@@ -141,7 +141,7 @@ class Desk:
             self._apply_pause(request)
 
     def load(self, connection: Connection, call_id: str, submission_id: str) -> None:
-        def on_ready(outcome: EngineKey | Exception) -> None:
+        def on_ready(outcome: Placed | Exception) -> None:
             error = outcome if isinstance(outcome, Exception) else None
             connection.send([self._answer(call_id, error)])
             self._residency.leave(claim)
@@ -217,15 +217,18 @@ class Desk:
         preparing = [request for request in self._requests.values() if request.scheduler is None]
         return self._lanes.num_waiting + sum(request.unfinished for request in preparing)
 
-    def _condition(self, request: Request, outcome: EngineKey | Exception) -> None:
+    def _condition(self, request: Request, outcome: Placed | Exception) -> None:
         """The submission is on the device. Next: what it makes of the voice."""
         if isinstance(outcome, Exception):
             self._refuse(request, outcome)
             return
-        key = ConditioningKey(request.speak.submission_id, request.speak.voice_id)
-        engine = self._lanes[outcome].engine
-        request.conditioning = self._conditionings.get(key, engine, partial(self._library.voice, *key))
-        self._once_conditioned(request, partial(self._enqueue, request, outcome, request.conditioning))
+        speaker = request.speak.submission_id, request.speak.voice_id
+        request.conditioning = self._conditionings.get(
+            ConditioningKey(*speaker, outcome.edition),
+            self._lanes[outcome.engine].engine,
+            partial(self._library.voice, *speaker),
+        )
+        self._once_conditioned(request, partial(self._enqueue, request, outcome.engine, request.conditioning))
 
     def _once_conditioned(self, request: Request, call: Callable[[], None]) -> None:
         """Now, if there is nothing to wait for."""
@@ -310,6 +313,11 @@ class Desk:
             audio_seconds=audio_s,
             process_rss_bytes=psutil.Process().memory_info().rss,
         )
+
+
+def _kind_of_conditionings(settings: EngineSettings) -> str:
+    """Names what an engine that is set otherwise would derive otherwise."""
+    return settings.dtype + "-zero-features" * settings.zero_features
 
 
 def _utterances(request: Request) -> list[Utterance]:

@@ -29,7 +29,7 @@ class Library:
             family = files.submission.family
             provider = self._provider_of(family)
             key = EngineKey(family, provider.architecture(files))
-            return HostCopy(key, provider.read_weights(files, self._engine), lease)
+            return HostCopy(key, provider.read_weights(files, self._engine), lease, files.edition)
         except BaseException:
             lease.release()
             raise

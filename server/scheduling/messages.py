@@ -26,6 +26,7 @@ class Speak(msgspec.Struct, frozen=True, tag=True):
     prompts: tuple[Prompt, ...]
     sampling: SamplingParams
     speed: float = 1.0
+    edition: str | None = None  # of the submission's files, as the text was read with; None: any will do
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):

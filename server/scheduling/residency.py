@@ -3,7 +3,8 @@
 A submission is read from disk by a loader thread and put on the device by the engine thread between two
 steps, so loads happen beside running streams. What is in use is never evicted: whoever finds the device full
 of it waits. Once that has taken long, the least recently used submission takes no newcomers until it is
-free, so a busy one can't keep the others out for ever.
+free, so a busy one can't keep the others out for ever. The same way a submission is read again when someone
+comes who knows of newer files than it was made of: base models may arrive while the server runs.
 
 Everything here runs in the engine thread, but for `read`, which runs in the loader's.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,6 +50,14 @@ class HostCopy(NamedTuple):
     key: EngineKey
     weights: HostWeights
     lease: Lease
+    edition: str = ""  # of the files that were read
+
+
+class Placed(NamedTuple):
+    """A submission that is on the device, ready for a claim."""
+
+    engine: EngineKey
+    edition: str  # of the files that it was made of
 
 
 class Budgets(NamedTuple):
@@ -58,19 +67,20 @@ class Budgets(NamedTuple):
     host_bytes: int  # kept in host memory for a return to the device
 
 
-Ready = Callable[[EngineKey | Exception], None]
+Ready = Callable[[Placed | Exception], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claim:
     """Someone's use of a submission, from `Residency.enter` to `Residency.leave`.
 
-    `on_ready` gets its engine's key once it's on the device, perhaps before `enter` returns. Or it gets what
-    stood in the way: NotFound, DeviceOutOfMemory, whatever reading raised.
+    `on_ready` is told once it's on the device, perhaps before `enter` returns. Or it gets what stood in the
+    way: NotFound, DeviceOutOfMemory, whatever reading raised.
     """
 
     submission_id: str
     on_ready: Ready
+    edition: str | None = None  # of the files as whoever claims it saw them; None: any will do
 
 
 @dataclass(slots=True, eq=False)
@@ -81,10 +91,14 @@ class Resident:
     last_used: float
     key: EngineKey | None = None  # None until it was read
     lease: Lease | None = None
+    edition: str = ""  # of the files that were read …
+    wanted_edition: str | None = None  # … when this one was looked for
     size_bytes: int = 0
+    shared: Mapping[str, int] = field(default_factory=dict)
     weights: HostWeights | None = None  # in host memory
     on_device: bool = False
     draining: bool = False  # takes no newcomers: someone has waited long for its room
+    outdated: bool = False  # neither: someone knows of other files
     wanted_since: float = 0.0
     active: set[Claim] = field(default_factory=set)
     waiting: deque[Claim] = field(default_factory=deque)
@@ -92,6 +106,10 @@ class Resident:
     @property
     def in_use(self) -> int:
         return len(self.active) + len(self.waiting)
+
+    def lacks(self, edition: str | None) -> bool:
+        """Whether reading it again may bring this edition: not if it was looked for, and others found."""
+        return self.key is not None and edition not in (None, self.edition, self.wanted_edition)
 
 
 class Residency:
@@ -127,7 +145,7 @@ class Residency:
 
     @property
     def device_bytes(self) -> int:
-        return sum(resident.size_bytes for resident in self._residents.values() if resident.on_device)
+        return _size_bytes(self._on_device())
 
     def has_residents(self, key: EngineKey) -> bool:
         return any(resident.on_device and resident.key == key for resident in self._residents.values())
@@ -135,11 +153,15 @@ class Residency:
     def enter(self, claim: Claim) -> None:
         """Have a submission on the device, as soon as it can be."""
         resident = self._residents.get(claim.submission_id)
+        is_new = resident is None
         if resident is None:
             resident = Resident(claim.submission_id, self._clock())
-            self._start_reading(resident)
         resident.last_used = self._clock()
+        resident.outdated |= resident.lacks(claim.edition)
         resident.waiting.append(claim)
+        if is_new:
+            self._start_reading(resident)
+        self._renew(resident)
         self._serve(resident)
 
     def leave(self, claim: Claim) -> None:
@@ -152,6 +174,7 @@ class Residency:
         elif claim in resident.active:
             resident.active.remove(claim)
             resident.last_used = self._clock()
+            self._renew(resident)
         self._place_wanted()
 
     def evict(self, submission_id: str) -> None:
@@ -172,6 +195,7 @@ class Residency:
 
     def _start_reading(self, resident: Resident) -> None:
         self._residents[resident.submission_id] = resident
+        resident.wanted_edition = resident.waiting[0].edition if resident.waiting else None
 
         def on_read(read: Future[HostCopy]) -> None:
             self._post(partial(self._finish_reading, resident, read))
@@ -184,8 +208,8 @@ class Residency:
         except Exception as error:
             self._fail(resident, error)
             return
-        resident.key, resident.weights, resident.lease = copy
-        resident.size_bytes = copy.weights.size_bytes
+        resident.key, resident.weights, resident.lease, resident.edition = copy
+        resident.size_bytes, resident.shared = copy.weights.size_bytes, copy.weights.shared
         if resident.waiting:
             self._want(resident)
         self._place_wanted()
@@ -195,11 +219,11 @@ class Residency:
     def _serve(self, resident: Resident) -> None:
         """Let those go on who wait for a submission, if it's there for newcomers."""
         # Whoever goes on may leave at once, and take the ground from under the others: so look each time.
-        while resident.waiting and resident.on_device and not resident.draining:
+        while resident.waiting and resident.on_device and not (resident.draining or resident.outdated):
             assert resident.key is not None
             claim = resident.waiting.popleft()
             resident.active.add(claim)
-            claim.on_ready(resident.key)
+            claim.on_ready(Placed(resident.key, resident.edition))
         if resident.waiting and resident.weights is not None and not resident.on_device:
             self._want(resident)
             self._place_wanted()
@@ -241,9 +265,9 @@ class Residency:
         """Raises what the engine raises; DeviceOutOfMemory if it could never fit."""
         assert resident.key is not None
         assert resident.weights is not None
-        if resident.size_bytes > self._budgets.device_bytes:
+        if (needed_bytes := _size_bytes([resident])) > self._budgets.device_bytes:
             raise DeviceOutOfMemory(
-                f"{resident.submission_id} needs {resident.size_bytes / GIB:.2f} GiB; the device budget is "
+                f"{resident.submission_id} needs {needed_bytes / GIB:.2f} GiB; the device budget is "
                 f"{self._budgets.device_bytes / GIB:.2f} GiB. Raise VOICECORE_DEVICE_BUDGET_GIB."
             )
         if not self._make_room(resident):
@@ -266,31 +290,33 @@ class Residency:
         return True
 
     def _make_room(self, resident: Resident) -> bool:
-        needed = self.device_bytes + resident.size_bytes - self._budgets.device_bytes
         idle = self._idle()
-        if sum(other.size_bytes for other in idle) < needed:
+        if not self._fits(resident, [other for other in self._on_device() if other not in idle]):
             if self._clock() - resident.wanted_since >= PATIENCE_S:
-                self._drain(needed)
+                self._drain(resident)
             return False
         for other in idle:
-            if needed <= 0:
+            if self._fits(resident, self._on_device()):
                 break
-            needed -= other.size_bytes
             self._evict(other)
         return True
 
+    def _fits(self, resident: Resident, others: Sequence[Resident]) -> bool:
+        return _size_bytes([*others, resident]) <= self._budgets.device_bytes
+
+    def _on_device(self) -> list[Resident]:
+        return [resident for resident in self._residents.values() if resident.on_device]
+
     def _idle(self) -> list[Resident]:
         """What may be evicted, least recently used first."""
-        idle = [other for other in self._residents.values() if other.on_device and not other.active]
+        idle = [other for other in self._on_device() if not other.active]
         return sorted(idle, key=lambda other: other.last_used)
 
-    def _drain(self, needed: int) -> None:
-        on_device = [other for other in self._residents.values() if other.on_device]
-        for other in sorted(on_device, key=lambda other: other.last_used):
-            if needed <= 0:
-                break
-            needed -= other.size_bytes
-            other.draining = True
+    def _drain(self, resident: Resident) -> None:
+        """As many as have to go, least recently used first, take no newcomers."""
+        staying = sorted(self._on_device(), key=lambda other: other.last_used)
+        while staying and not self._fits(resident, staying):
+            staying.pop(0).draining = True
 
     def _stop_draining(self) -> None:
         for other in [*self._residents.values()]:
@@ -313,6 +339,18 @@ class Residency:
         if resident.waiting or (is_idle and resident.size_bytes <= self._budgets.host_bytes):
             self._start_reading(resident)
 
+    def _renew(self, resident: Resident) -> None:
+        """Give up what is outdated once nobody uses it, and read it again for those who wait."""
+        if not resident.outdated or resident.active:
+            return
+        if resident.on_device:
+            self._take_off_device(resident)
+        if resident in self._wanted:
+            self._wanted.remove(resident)
+        self._forget(resident)
+        if resident.waiting:
+            self._start_reading(resident)
+
     def _take_off_device(self, resident: Resident) -> None:
         assert resident.key is not None
         assert not resident.active
@@ -330,11 +368,8 @@ class Residency:
             if resident.weights is not None and resident not in self._wanted
         ]
         copies.sort(key=lambda copy: (0, -copy.last_used) if copy.on_device else (1, copy.last_used))
-        excess = sum(resident.size_bytes for resident in copies) - self._budgets.host_bytes
-        for resident in copies:
-            if excess <= 0:
-                break
-            excess -= resident.size_bytes
+        while _size_bytes(copies) > self._budgets.host_bytes:
+            resident = copies.pop(0)
             resident.weights = None
             if not resident.on_device:
                 self._forget(resident)
@@ -344,9 +379,18 @@ class Residency:
         if resident.lease is not None:
             resident.lease.release()
         resident.key = resident.lease = resident.weights = None
+        resident.outdated = False
 
     def _fail(self, resident: Resident, error: Exception) -> None:
         waiting, resident.waiting = resident.waiting, deque()
         self._forget(resident)
         for claim in waiting:
             claim.on_ready(error)
+
+
+def _size_bytes(residents: Sequence[Resident]) -> int:
+    """What each has of its own, and what they share once."""
+    shared: dict[str, int] = {}
+    for resident in residents:
+        shared.update(resident.shared)
+    return sum(resident.size_bytes for resident in residents) + sum(shared.values())

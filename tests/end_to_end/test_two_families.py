@@ -33,9 +33,13 @@ def wanted() -> list[Wanted]:
 
 
 @pytest.fixture(scope="module")
-def url(serve: Any, tmp_path_factory: pytest.TempPathFactory, gpt_sovits_models: Path) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("home")
-    store = ModelsStore(home / "store")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ModelsStore:
+    return ModelsStore(tmp_path_factory.mktemp("home") / "store")
+
+
+@pytest.fixture(scope="module")
+def url(serve: Any, store: ModelsStore, gpt_sovits_models: Path) -> Iterator[str]:
+    home = store.layout.root.parent
     for seed in range(4):
         folder = random_xtts.write_submission(home / f"xtts{seed}", random_xtts.TINY, seed)
         store.submit(folder, name=f"xtts{seed}")
@@ -101,3 +105,21 @@ def test_every_response_is_what_it_is_alone(url: str, alone: dict[Wanted, np.nda
         expected = alone[wanted]
         assert len(spoken) == len(expected), wanted
         assert np.abs(spoken - expected).max() <= MAX_STEP_DIFFERENCE, wanted
+
+
+def test_a_base_model_that_arrives_is_used_without_a_restart(
+    url: str, store: ModelsStore, gpt_sovits_models: Path, alone: dict[Wanted, np.ndarray]
+) -> None:
+    english = ("sovits1", TEXTS[0])
+    chinese, mixed = (
+        body(("sovits1", text)) | {"language": "auto"} for text in ("今天天气好。", "Hello 今天。")
+    )
+    with httpx.Client(base_url=url, timeout=120) as client:
+        refusals = [client.post("/v1/audio/speech", json=wanted) for wanted in (chinese, mixed)]
+        assert [refused.status_code for refused in refusals] == [503, 503]
+        assert all("`voicecore base pull roberta`" in refused.text for refused in refusals)
+        store.add_base_model(gpt_sovits_models / "chinese-roberta-wwm-ext-large", "roberta")
+        for wanted in (chinese, mixed):
+            assert len(samples(client.post("/v1/audio/speech", json=wanted))) > 0
+        spoken = samples(client.post("/v1/audio/speech", json=body(english)))
+        assert np.abs(spoken - alone[english]).max() <= MAX_STEP_DIFFERENCE

@@ -108,6 +108,7 @@ def publish(
 class FakeWeights:
     submission_id: str
     size_bytes: int
+    shared: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def test_pull_fetches_checks_and_leaves_nothing_behind(
     told = run("base", "pull", "hubert").stdout
     assert {request.authorization for request in hub.seen} == {"Bearer secret"}
     assert "licence MIT" in told
-    assert "once they are loaded again" in told
+    assert "uses it from the next request on" in told
     assert "hubert is here" in told
     assert "not the published build" not in told
     build = store.base_models.get("hubert")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from providers.gpt_sovits.base_encoders import BaseEncoders
@@ -15,7 +19,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def encoders(base_models):
-    return BaseEncoders.load(base_models, CPU, torch.float32, wants_speaker=True)
+    return BaseEncoders.read(base_models, torch.float32, wants_speaker=True)
 
 
 def test_golden_speech_features(encoders, gpt_sovits_golden, check_golden):
@@ -63,16 +67,38 @@ def test_every_character_has_features_whatever_it_is(encoders):
     assert encoders.roberta("今 \u200bA😀½ﬁ…").shape == (8, 1024)
 
 
-def test_they_are_loaded_once_and_let_go(base_models):
-    first, second = (
-        BaseEncoders.load(base_models, CPU, torch.float32, wants_speaker=False) for _ in range(2)
-    )
+def test_they_are_read_once(base_models):
+    first, second = (BaseEncoders.read(base_models, torch.float32, wants_speaker=False) for _ in range(2))
     assert first.hubert is second.hubert
     assert first.roberta is second.roberta
     assert first.eres2netv2 is None
 
 
+def test_they_are_copied_to_a_device_once_and_let_go_with_their_last_user(encoders):
+    device = torch.device("meta")  # has sizes, and no bytes
+    first, second = encoders.to(device), encoders.to(device)
+    for role in ("hubert", "roberta", "eres2netv2"):
+        assert getattr(first, role) is getattr(second, role) is not getattr(encoders, role)
+    assert first.size_bytes == encoders.size_bytes
+    assert encoders.to(CPU) is encoders, "host memory is the device's own there"
+    gone = weakref.ref(first.hubert)
+    del first, second
+    gc.collect()
+    assert gone() is None
+    assert encoders.hubert(torch.zeros(16_000)).device == CPU, "the host's own stay where they are"
+
+
+def test_they_say_what_they_take_by_build(encoders, base_models):
+    sizes = encoders.size_bytes
+    assert {name.partition(" ")[0] for name in sizes} == {"hubert", "roberta", "eres2netv2"}
+    stored = sum(
+        tensor.numel() for tensor in load_file(base_models["eres2netv2"] / "model.safetensors").values()
+    )
+    assert sizes[f"eres2netv2 {base_models['eres2netv2']}"] == 4 * stored
+
+
 def test_those_that_are_not_there_are_left_out(base_models):
-    only = BaseEncoders.load({"hubert": base_models["hubert"]}, CPU, torch.float32, wants_speaker=True)
+    only = BaseEncoders.read({"hubert": base_models["hubert"]}, torch.float32, wants_speaker=True)
     assert only.hubert is not None
     assert only.roberta is only.eres2netv2 is None
+    assert len(only.size_bytes) == 1

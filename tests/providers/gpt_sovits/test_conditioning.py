@@ -25,7 +25,7 @@ def conditioner(golden_model, base_models):
     def make(variant="v2", roles=("hubert", "roberta", "eres2netv2")):
         model = golden_model(variant)
         folders = {role: base_models[role] for role in roles}
-        encoders = BaseEncoders.load(folders, torch.device("cpu"), torch.float32, variant == "v2Pro")
+        encoders = BaseEncoders.read(folders, torch.float32, variant == "v2Pro")
         return GptSovitsConditioner(
             model.architecture,
             model.weights,

@@ -75,6 +75,17 @@ def test_everybody_who_asks_while_it_is_derived_gets_the_same_one(cache_of, engi
     assert engine.conditioned == [A.submission_id]
 
 
+def test_other_base_models_make_another_one(cache_of, engine, tmp_path, caplog):
+    other = A._replace(edition="hubert=1234")
+    for cache in (cache_of(), cache_of()):  # the second one finds what the first left on the disk
+        cache.get(A, engine, lambda: voice(0.5)).result()
+        renewed = cache.get(other, engine, lambda: voice(0.25)).result()
+        assert renewed.voice_timbre == pytest.approx(0.25)
+    assert len(files(tmp_path)) == 1, "the newer one takes the older one's place"
+    assert engine.conditioned == [A.submission_id] * 4
+    assert not caplog.records, "nothing is damaged"
+
+
 def test_the_least_recently_used_goes_first_by_bytes(cache_of, engine, tmp_path):
     cache = cache_of(capacity_bytes=2500)
     for key in (A, B, A, C):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models_store.errors import InUse, NotFound
 from providers.errors import DeviceOutOfMemory
-from server.scheduling.residency import PATIENCE_S, Budgets, Claim, EngineKey, HostCopy, Residency
+from server.scheduling.residency import PATIENCE_S, Budgets, Claim, EngineKey, HostCopy, Placed, Residency
 
 
 @dataclass
@@ -59,7 +59,9 @@ class House:
         self.now = 0.0
         self.leases: set[str] = set()
         self.reads: list[str] = []
-        self.outcomes: dict[Claim, EngineKey | Exception] = {}
+        self.outcomes: dict[Claim, Placed | Exception] = {}
+        self.shared: dict[str, dict[str, int]] = {}  # name → what it shares
+        self.edition = "1"  # of the files that are read now
         self.residency = Residency(
             budgets, self.read, lambda key: self.engine, self.loader, self.posted.append, lambda: self.now
         )
@@ -68,15 +70,15 @@ class House:
         self.reads.append(name)
         if name not in self.sizes:
             raise NotFound("submission", name)
-        weights = self.family.FakeWeights(name, self.sizes[name])
-        return HostCopy(EngineKey("fake", "tiny"), weights, Lease(self.leases, name))
+        weights = self.family.FakeWeights(name, self.sizes[name], self.shared.get(name, {}))
+        return HostCopy(EngineKey("fake", "tiny"), weights, Lease(self.leases, name), self.edition)
 
-    def enter(self, name: str) -> Claim:
-        def on_ready(outcome: EngineKey | Exception) -> None:
+    def enter(self, name: str, edition: str | None = None) -> Claim:
+        def on_ready(outcome: Placed | Exception) -> None:
             assert claim not in self.outcomes, "told twice"
             self.outcomes[claim] = outcome
 
-        claim = Claim(name, on_ready)
+        claim = Claim(name, on_ready, edition)
         self.residency.enter(claim)
         return claim
 
@@ -92,12 +94,12 @@ class House:
             while self.posted:
                 self.posted.pop(0)()
 
-    def use(self, name: str) -> Claim:
+    def use(self, name: str, edition: str | None = None) -> Claim:
         """A claim that is served."""
         self.now += 1
-        claim = self.enter(name)
+        claim = self.enter(name, edition)
         self.settle()
-        assert isinstance(self.outcomes.get(claim), EngineKey), self.outcomes.get(claim)
+        assert isinstance(self.outcomes.get(claim), Placed), self.outcomes.get(claim)
         return claim
 
     @property
@@ -148,7 +150,7 @@ def test_what_is_in_use_is_never_evicted_and_the_rest_waits_for_it(house):
     assert c not in house.outcomes
     assert house.on_device == ["a", "b"]
     house.leave(a)
-    assert isinstance(house.outcomes[c], EngineKey)
+    assert isinstance(house.outcomes[c], Placed)
     assert house.on_device == ["b", "c"]
     house.leave(b, c)
 
@@ -163,7 +165,7 @@ def test_loads_wait_in_the_order_of_asking_so_that_a_large_one_gets_its_turn(hou
     house.leave(b)
     assert house.on_device == ["big"]
     house.leave(big)
-    assert isinstance(house.outcomes[small], EngineKey)
+    assert isinstance(house.outcomes[small], Placed)
 
 
 def test_nothing_is_evicted_for_a_load_that_would_not_fit_anyway(house):
@@ -186,11 +188,11 @@ def test_a_busy_submission_cannot_keep_the_others_out_for_ever(house):
         following = house.enter("a")
         house.leave(current)
         current = following
-    assert isinstance(house.outcomes.get(waiting), EngineKey)
+    assert isinstance(house.outcomes.get(waiting), Placed)
     assert house.on_device == ["b"]
     assert current not in house.outcomes, "newcomers wait while it gives way"
     house.leave(waiting)
-    assert isinstance(house.outcomes[current], EngineKey), "and get it back in turn"
+    assert isinstance(house.outcomes[current], Placed), "and get it back in turn"
     assert house.reads == ["a", "b"], "from host memory"
 
 
@@ -206,7 +208,7 @@ def test_draining_ends_when_whoever_waited_goes_away(house):
     held_back = house.enter("a")
     assert held_back not in house.outcomes
     house.leave(waiting)
-    assert isinstance(house.outcomes[held_back], EngineKey)
+    assert isinstance(house.outcomes[held_back], Placed)
     house.leave(first, held_back)
 
 
@@ -231,7 +233,7 @@ def test_a_device_fuller_than_the_budget_says_gives_up_what_nobody_uses(house):
     house.settle()
     assert waits not in house.outcomes
     house.leave(b)
-    assert isinstance(house.outcomes[waits], EngineKey)
+    assert isinstance(house.outcomes[waits], Placed)
 
 
 def test_a_device_too_small_for_one_submission_says_so(house):
@@ -309,13 +311,122 @@ def test_evicting_on_demand(house):
     house.leave(reading)
 
 
+# Other files: base models that arrive while the server runs
+
+
+def test_whoever_knows_of_newer_files_has_the_submission_read_again(house):
+    house = house()
+    house.leave(house.use("a", edition="1"))
+    house.edition = "2"
+    claim = house.use("a", edition="2")
+    assert house.outcomes[claim].edition == "2"
+    assert house.reads == ["a", "a"]
+    assert house.engine.calls == [("load", "a"), ("evict", "a"), ("load", "a")]
+    again, any_will_do = house.use("a", edition="2"), house.use("a")
+    assert house.reads == ["a", "a"]
+    house.leave(claim, again, any_will_do)
+
+
+def test_it_is_read_again_once_those_who_use_it_are_done(house):
+    house = house()
+    first = house.use("a", edition="1")
+    house.edition = "2"
+    second, third = house.enter("a", edition="2"), house.enter("a", edition="1")
+    house.settle()
+    assert not {second, third} & set(house.outcomes), "newcomers wait"
+    assert house.on_device == ["a"]
+    house.leave(first)
+    house.settle()
+    assert house.outcomes[second].edition == house.outcomes[third].edition == "2", (
+        "who knew less is served too"
+    )
+    assert house.reads == ["a", "a"]
+    house.leave(second, third)
+
+
+def test_nobody_makes_it_read_again_and_again_by_asking_for_what_is_no_more(house):
+    house = house()
+    house.edition = "2"
+    late = house.use("a", edition="1")
+    house.leave(late, house.use("a", edition="1"), house.use("a", edition="2"), house.use("a", edition="1"))
+    assert house.reads == ["a"], "when it was looked for, this was what there was"
+    house.edition = "1"
+    house.leave(house.use("a", edition="3"))
+    assert house.outcomes[house.use("a", edition="1")].edition == "1"
+    assert house.reads == ["a", "a"]
+
+
+def test_what_waits_in_host_memory_or_for_room_is_read_again_too(house):
+    house = house(device=1)
+    for name in "ab":
+        house.leave(house.use(name, edition="1"))
+    house.edition = "2"
+    b = house.use("b", edition="2")
+    a = house.enter("a", edition="1")  # wants the room of b
+    newer = house.enter("a", edition="2")
+    house.leave(b)
+    house.settle()
+    assert [house.outcomes[claim].edition for claim in (a, newer)] == ["2", "2"]
+    assert house.reads == ["a", "b", "b", "a"]
+    house.leave(a, newer)
+    assert house.leases == {"a", "b"}
+
+
+def test_who_changes_his_mind_has_nothing_read_again(house):
+    house = house()
+    first = house.use("a", edition="1")
+    newer = house.enter("a", edition="2")
+    house.leave(newer, first)
+    house.settle()
+    assert house.reads == ["a"]
+    assert not house.leases
+
+
+# What submissions share: base models
+
+
+def test_what_submissions_share_counts_once(house):
+    house = house(device=5)
+    house.shared = {name: {"hubert": 2} for name in "abc"}
+    for name in "abc":
+        house.leave(house.use(name))
+    assert house.residency.device_bytes == 5
+    house.leave(house.use("d"))
+    assert house.on_device == ["b", "c", "d"]
+    assert house.residency.device_bytes == 5
+
+
+def test_what_submissions_share_goes_with_the_last_of_them(house):
+    house = house(device=4, sizes={"a": 1, "b": 1, "big": 4})
+    house.shared = {name: {"hubert": 2} for name in "ab"}
+    a, b = house.use("a"), house.use("b")
+    big = house.enter("big")
+    house.leave(a)
+    house.settle()
+    assert big not in house.outcomes
+    assert house.on_device == ["a", "b"], "nothing is evicted for a load that would not fit anyway"
+    house.leave(b)
+    assert house.on_device == ["big"]
+    house.leave(big)
+
+
+def test_a_submission_that_is_too_large_with_what_it_shares_says_so(house):
+    house = house(device=3)
+    house.shared = {"a": {"hubert": 3}}
+    claim = house.enter("a")
+    house.settle()
+    assert isinstance(house.outcomes[claim], DeviceOutOfMemory)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     device=st.integers(2, 5),
     host=st.integers(0, 4),
     sizes=st.lists(st.integers(1, 3), min_size=2, max_size=5),
     actions=st.lists(
-        st.tuples(st.sampled_from(["enter", "leave", "read", "post", "wait", "evict"]), st.integers(0, 9)),
+        st.tuples(
+            st.sampled_from(["enter", "leave", "read", "post", "wait", "evict", "renew"]), st.integers(0, 9)
+        ),
         max_size=60,
     ),
 )
@@ -327,7 +438,7 @@ def test_whatever_happens_everybody_is_served_once_and_budgets_hold(house, devic
 
     def act(action: str, number: int) -> None:
         if action == "enter":
-            claims.append(house.enter(names[number % len(names)]))
+            claims.append(house.enter(names[number % len(names)], house.edition))
         elif action == "leave" and claims:
             left.add(claims[number % len(claims)])
             house.leave(claims[number % len(claims)])
@@ -337,6 +448,8 @@ def test_whatever_happens_everybody_is_served_once_and_budgets_hold(house, devic
             house.posted.pop(0)()
         elif action == "wait":
             house.now += number
+        elif action == "renew":
+            house.edition = str(number)
         elif action == "evict":
             try:
                 house.residency.evict(names[number % len(names)])
@@ -347,7 +460,7 @@ def test_whatever_happens_everybody_is_served_once_and_budgets_hold(house, devic
         resident = house.engine.resident
         assert sum(weights.size_bytes for weights in resident.values()) <= device
         for claim in claims:
-            if claim not in left and isinstance(house.outcomes.get(claim), EngineKey):
+            if claim not in left and isinstance(house.outcomes.get(claim), Placed):
                 assert claim.submission_id in resident, "evicted while in use"
         copies = [r for r in house.residency.residents if r.weights is not None and not r.waiting]
         assert sum(r.size_bytes for r in copies) <= max(host, 0) + sum(
