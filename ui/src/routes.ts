@@ -17,6 +17,7 @@ export interface Route {
 /** Every page there is, in the navigation's order. */
 export const ROUTES: readonly Route[] = [
   { path: "/", page: lazy(() => import("./pages/landing")), label: null },
+  { path: "/playground", page: lazy(() => import("./pages/playground")), label: (t) => t.playground.label },
   { path: "/compare/:test?", page: lazy(() => import("./pages/compare")), label: (t) => t.compare.label },
   { path: "/rank/:test?", page: lazy(() => import("./pages/rank")), label: (t) => t.rank.label },
 ];
