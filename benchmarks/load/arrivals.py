@@ -52,7 +52,7 @@ class Load:
         """Seconds since the beginning, ascending, all before `duration_s`. Open loops only."""
         dice = random.Random(f"{seed}/{self.kind}/{self.start_level}/{self.level}")
         gaps = iter(lambda: 1.0 if self.kind == "constant" else dice.expovariate(1.0), None)
-        expected = 0.5 if self.kind == "constant" else 0.0  # arrivals expected until now
+        expected = -0.5 if self.kind == "constant" else 0.0  # arrivals expected until now
         for gap in gaps:
             expected += gap
             at_s = self._when(expected, duration_s)

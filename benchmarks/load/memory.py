@@ -96,12 +96,11 @@ def reader(target: Target, pid: int | None = None) -> Read:
     """Reads what can be known of a server: its processes' memory where it runs on this machine,
     its own figures where it has /metrics, and the memory in use on this machine's NVIDIA devices."""
     root = server_process(target.url, pid)
-    client = open_client(target)
     has_devices = shutil.which("nvidia-smi") is not None and urlsplit(target.url).hostname in LOOPBACK
 
     def read() -> dict[str, float]:
         found = _processes(root) if root else {}
-        return found | _scraped(client) | (_devices() if has_devices else {})
+        return found | _scraped(target) | (_devices() if has_devices else {})
 
     return read
 
@@ -153,9 +152,10 @@ def _processes(root: psutil.Process) -> dict[str, float]:
     return {"resident": float(resident), "processes": float(len(family))}
 
 
-def _scraped(client: httpx.Client) -> dict[str, float]:
+def _scraped(target: Target) -> dict[str, float]:
     try:
-        response = client.get("metrics")
+        with open_client(target) as client:
+            response = client.get("metrics")
     except httpx.HTTPError:
         return {}
     found = re.findall(r"^(\w+) (\S+)$", response.text, re.MULTILINE) if response.is_success else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+class Record(msgspec.Struct, frozen=True):
     """Times are in seconds since the run began.
 
     `scheduled_s` is when the request should have left: latencies count from there, so that neither a slow

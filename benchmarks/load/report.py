@@ -147,7 +147,8 @@ def _tables(results: Results) -> str:
     errors = [(run, found) for run in results.runs for found in run.summary.errors.items()]
     if errors:
         rows = [
-            [run.target, run.load.label, str(count), escape(message)] for run, (message, count) in errors[:50]
+            [escape(run.target), run.load.label, str(count), escape(message)]
+            for run, (message, count) in errors[:50]
         ]
         parts.append(_table("Errors", ["target", "load", "requests", "error"], rows))
     return "".join(parts)

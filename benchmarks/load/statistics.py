@@ -113,9 +113,8 @@ def summarise(
     """Of the requests scheduled within the window; `records` has those before it as well."""
     inside = [record for record in records if window.start_s <= record.scheduled_s < window.stop_s]
     answered = [record for record in inside if record.succeeded]
-    whole = completeness(answered)
-    is_short = _shorter_than_others(answered)
-    good = [r for r in answered if _is_good(r, objective) and r.index not in is_short]
+    lost_s = _lost_s(answered)
+    good = [r for r in answered if _is_good(r, objective) and not lost_s.get(r.index)]
     lag = percentiles(record.lag_s for record in inside)
     figures = Summary(
         requests=len(inside),
@@ -126,7 +125,7 @@ def summarise(
         first_audio_s=percentiles(record.first_audio_s for record in answered),
         leading_silence_s=percentiles(record.leading_silence_s for record in answered),
         underruns=underruns(answered),
-        completeness=whole,
+        completeness=completeness(answered),
         rtf=percentiles(record.rtf for record in answered),
         requests_per_s=len(answered) / window.duration_s,
         times_real_time=audio_within(records, window) / window.duration_s,
@@ -213,27 +212,22 @@ def underruns(answered: Sequence[Record]) -> Underruns | None:
 
 def completeness(answered: Sequence[Record]) -> Completeness | None:
     """None where answers can't be judged by each other: no request was made twice, or lengths just vary."""
-    groups = _comparable(answered)
-    judged = sum(map(len, groups))
-    if not judged:
+    lost_s = _lost_s(answered)
+    if not lost_s:
         return None
-    lost_s = [(max(of_one) - length) / rate_hz for (rate_hz, of_one) in _lengths(groups) for length in of_one]
-    return Completeness(judged, sum(lost == 0 for lost in lost_s) / judged, sum(lost_s))
+    return Completeness(
+        len(lost_s), sum(lost == 0 for lost in lost_s.values()) / len(lost_s), sum(lost_s.values())
+    )
 
 
-def _shorter_than_others(answered: Sequence[Record]) -> set[int]:
-    groups = _comparable(answered)
-    return {
-        record.index
-        for group in groups
-        for record in group
-        if record.num_samples < max(other.num_samples for other in group)
-    }
-
-
-def _lengths(groups: Iterable[Sequence[Record]]) -> Iterable[tuple[int, list[int]]]:
-    for group in groups:
-        yield group[0].sample_rate_hz, [record.num_samples for record in group]
+def _lost_s(answered: Sequence[Record]) -> dict[int, float]:
+    """Index → seconds that others got and this one didn't, of those that can be compared."""
+    lost_s: dict[int, float] = {}
+    for group in _comparable(answered):
+        lengths = {record.index: record.num_samples for record in group}
+        whole = max(lengths.values())
+        lost_s |= {index: (whole - length) / group[0].sample_rate_hz for index, length in lengths.items()}
+    return lost_s
 
 
 def _comparable(answered: Sequence[Record]) -> list[list[Record]]:

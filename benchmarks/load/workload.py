@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 from zlib import crc32
 
 from benchmarks.load.texts import Text
@@ -60,8 +61,7 @@ class Workload:
 
     def _text(self, index: int) -> Text:
         cycle, position = divmod(index, len(self.texts))
-        order = random.Random(f"{self.seed}/texts/{cycle}").sample(range(len(self.texts)), len(self.texts))
-        return self.texts[order[position]]
+        return self.texts[_shuffled(len(self.texts), f"{self.seed}/texts/{cycle}")[position]]
 
     def _popularity(self) -> list[float]:
         return [rank**-self.zipf for rank in range(1, len(self.models) + 1)]
@@ -69,3 +69,9 @@ class Workload:
     def _new_voice(self, index: int) -> str | None:
         before, after = self.num_new_voices(index), self.num_new_voices(index + 1)
         return self.new_voices[before] if before < after <= len(self.new_voices) else None
+
+
+@lru_cache(maxsize=64)
+def _shuffled(count: int, seed: str) -> tuple[int, ...]:
+    """Kept, for a client has better things to do when a request is due."""
+    return tuple(random.Random(seed).sample(range(count), count))
