@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import torch
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -161,9 +160,7 @@ class _Build(NamedTuple):
 _READERS: dict[str, Callable[[_Build], Any]] = {
     "hubert": lambda build: SpeechEncoder.read(build.folder),
     "roberta": lambda build: CharacterEncoder.read(build.folder, build.dtype),
-    "eres2netv2": lambda build: SpeakerVectors(
-        {name: tensor.float() for name, tensor in load_file(build.folder / WEIGHTS_FILE).items()}
-    ),
+    "eres2netv2": lambda build: SpeakerVectors.read(build.folder / WEIGHTS_FILE),
 }
 
 _loaded: WeakValueDictionary[Any, Any] = WeakValueDictionary()

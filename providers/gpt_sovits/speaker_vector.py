@@ -7,9 +7,11 @@ One base model for all submissions: `eres2netv2` in the table of base models.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 
 from providers.audio.fbank import log_filter_banks
@@ -17,6 +19,7 @@ from providers.audio.fbank import log_filter_banks
 NUM_MELS = 80
 CLIP = 20.0  # of the network's ReLUs, but for the first and those of the attention
 EPSILON = 1e-5
+CLASSIFIER = "seg_1."
 
 
 class SpeakerVectors:
@@ -26,6 +29,14 @@ class SpeakerVectors:
         """`weights`: float32, by published name, on the device where this is to run."""
         self._weights = weights
         self._blocks = _block_names(weights)
+
+    @staticmethod
+    def read(path: Path) -> SpeakerVectors:
+        """Of a safetensors file, without the classifier behind the averaging."""
+        weights = load_file(path)
+        return SpeakerVectors(
+            {name: tensor.float() for name, tensor in weights.items() if not name.startswith(CLASSIFIER)}
+        )
 
     def to(self, device: torch.device) -> SpeakerVectors:
         return SpeakerVectors({name: tensor.to(device) for name, tensor in self._weights.items()})
