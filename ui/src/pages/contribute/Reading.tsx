@@ -1,0 +1,24 @@
+import { Card } from "../../components/Card";
+import { Progress } from "../../components/Progress";
+import { strings } from "../../strings";
+import { contribution, type Intake } from "./contribution";
+import { Moving } from "./Moving";
+
+/** While the server checks and converts. */
+export function Reading({ intake, isInterrupted }: { intake: Intake | null; isInterrupted: boolean }) {
+  const t = strings.value.contribute.reading;
+  const phase = intake?.progress?.phase;
+  const label = (phase && (t.phases as Record<string, string>)[phase]) || t.begin;
+  return (
+    <Card title={t.title(intake?.name ?? contribution.value?.name ?? "")}>
+      {phase ? <Moving label={label} /> : <Progress label={label} done={0} total={null} />}
+      {intake?.status === "waiting" && <p>{t.waiting}</p>}
+      {isInterrupted && (
+        <p class="interrupted" role="status">
+          {t.interrupted}
+        </p>
+      )}
+      <p class="small muted">{t.stay}</p>
+    </Card>
+  );
+}

@@ -1,0 +1,21 @@
+/** What a new submission says first: BCP-47 → a sentence of that language. */
+export const SENTENCES: Readonly<Record<string, string>> = {
+  ar: "مرحبًا، هذا صوتي، وقد وصلت للتو.",
+  cs: "Dobrý den, tohle je můj hlas a právě jsem dorazil.",
+  de: "Guten Tag, das ist meine Stimme, und ich bin eben erst angekommen.",
+  en: "Hello. This is my voice, and I have only just arrived.",
+  es: "Hola, esta es mi voz y acabo de llegar.",
+  fr: "Bonjour, voici ma voix, je viens d’arriver.",
+  hi: "नमस्ते, यह मेरी आवाज़ है, और यह अभी-अभी यहाँ आई है।",
+  hu: "Jó napot, ez az én hangom, és most érkeztem.",
+  it: "Buongiorno, questa è la mia voce e sono qui da un minuto.",
+  ja: "こんにちは。これがわたしの声です。ついさっき着いたところです。",
+  ko: "안녕하세요. 이것이 제 목소리이고, 방금 도착했습니다.",
+  nl: "Goedendag, dit is mijn stem en ik ben er net.",
+  pl: "Dzień dobry, to jest mój głos i właśnie tu jestem.",
+  pt: "Olá, esta é a minha voz e cheguei agora mesmo.",
+  ru: "Здравствуйте, это мой голос, и я здесь совсем недавно.",
+  tr: "Merhaba, bu benim sesim ve buraya yeni geldim.",
+  yue: "你好，呢個係我把聲，我啱啱先到。",
+  zh: "你好，这是我的声音，我刚刚来到这里。",
+};
