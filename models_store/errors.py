@@ -14,6 +14,7 @@ ModelsStoreError
 │   ├── UnexpectedTensor
 │   ├── WrongShape
 │   ├── WrongDtype
+│   ├── Undeclared             recordings without what their contributor has to declare
 │   └── UploadTooLarge         HTTP 413
 ├── NotFound                   the caller acts: HTTP 404
 ├── InUse                      the caller acts: HTTP 409
@@ -59,6 +60,10 @@ class SubmissionError(ModelsStoreError):
         self.problems = tuple(problems)
 
 
+class Undeclared(SubmissionError):
+    """Recordings were handed in without what their contributor has to declare."""
+
+
 class UploadTooLarge(SubmissionError):
     """More bytes than the configured limit."""
 
@@ -70,6 +75,8 @@ class NotFound(ModelsStoreError):
         "voice": "list them with `voicecore voice list`",
         "base model": "list them with `voicecore base list`",
         "published model": "list them with `voicecore pull --help`",
+        "contribution": "list them with `voicecore voice-data list`",
+        "recording": "it was withdrawn; list what is here with `voicecore voice-data list`",
         "upload": "it was handed in, given up, or waited too long for its rest. Send the file again",
     }
 

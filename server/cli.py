@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from models_store.errors import ModelsStoreError, SubmissionError
 from providers.errors import ProviderError
-from server import base_commands, listening_commands, voice_commands
+from server import base_commands, listening_commands, voice_commands, voice_data_commands
 from server.command_options import (
     ApiKey,
     AsJson,
@@ -96,6 +96,11 @@ app = typer.Typer(
 app.add_typer(base_commands.app, name="base", help="List, fetch and add base models.")
 app.add_typer(listening_commands.app, name="test", help="Make, show and export listening tests.")
 app.add_typer(voice_commands.app, name="voice", help="Add, list and remove registered voices.")
+app.add_typer(
+    voice_data_commands.app,
+    name="voice-data",
+    help="Check, contribute, list, withdraw and export recordings.",
+)
 
 
 def main() -> None:

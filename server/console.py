@@ -18,6 +18,7 @@ from models_store.report import Progress as IntakeProgress
 from models_store.report import ProgressCallback, Report
 
 if TYPE_CHECKING:
+    from providers.audio.analysis.verdict import Inspection
     from server.doctor import Finding
 
 out = Console(soft_wrap=True, highlight=False)
@@ -28,6 +29,7 @@ PHASES = {
     "recording": "reading the recording",
     "convert": "converting",
     "digest": "storing",
+    "listen": "listening",
 }
 
 
@@ -57,6 +59,23 @@ def print_problems(problems: Sequence[Problem], colour: str, word: str, console:
         console.print(f"[{colour}]{word}[/] [bold]{escape(printable(place))}[/] [dim]{problem.code}[/]")
         for label in ("found", "expected", "remedy"):
             console.print(f"  {label + ':':<10}{escape(printable(getattr(problem, label)))}")
+
+
+def print_inspection(inspection: Inspection) -> None:
+    """A recording's verdict, and each broken rule with the moments concerned."""
+    colours = {"accepted": "green", "accepted_with_warnings": "yellow", "refused": "red"}
+    verdict = inspection.verdict.replace("_", " ")
+    name = escape(printable(inspection.file))
+    out.print(f"[{colours[inspection.verdict]}]{verdict}[/] [bold]{name}[/]")
+    for finding in inspection.findings:
+        colour = "red" if finding.severity == "refusal" else "yellow"
+        out.print(f"  [{colour}]{finding.rule}[/] {escape(printable(finding.message))}")
+        if finding.moments:
+            moments = ", ".join(f"{each.start_s:.1f}–{each.end_s:.1f} s" for each in finding.moments[:5])
+            more = f" and {len(finding.moments) - 5} more" if len(finding.moments) > 5 else ""
+            out.print(f"    at {moments}{more}")
+    if inspection.duplicate_of:
+        out.print(f"  the same as {escape(printable(inspection.duplicate_of))}")
 
 
 def print_finding(finding: Finding) -> None:

@@ -22,6 +22,7 @@ from models_store.errors import (
 )
 from providers.errors import DeviceOutOfMemory, EngineError, SynthesisError
 from server.listening.errors import BadTest, BadVote, DatabaseUnavailable, TestNotOpen, VoteConflict
+from server.voice_data.errors import InspectionFailed
 
 
 class ServerError(Exception):
@@ -59,6 +60,7 @@ STATUS: dict[type[Exception], int] = {
     HubError: 502,
     StorageError: 507,
     SynthesisError: 422,
+    InspectionFailed: 500,
     BadTest: 422,
     BadVote: 422,
     VoteConflict: 409,

@@ -100,3 +100,7 @@ class Settings(BaseSettings):
     @property
     def store_path(self) -> Path:
         return self.home_path / "store"
+
+    @property
+    def voice_data_path(self) -> Path:
+        return self.home_path / "voice_data"

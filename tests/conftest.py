@@ -18,6 +18,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -176,3 +177,36 @@ def convert_gpt_sovits(
         return read_submission(gpt_sovits_models / variant, scratch).accepted()
 
     return convert
+
+
+@pytest.fixture(scope="session")
+def labelled_recordings() -> ModuleType:
+    """The module labelled_recordings.py: recordings with known faults."""
+    name = "labelled_recordings"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def sentences_of(labelled_recordings: ModuleType) -> Callable[[str], list[np.ndarray]]:
+    """Voice of a synthesiser (slt, rms, awb, en-us …) → three sentences [n] at 24 kHz; each voice once."""
+    return cache(lambda voice: list(labelled_recordings.sentences(voice)))
+
+
+@pytest.fixture(scope="session")
+def speak(
+    labelled_recordings: ModuleType, sentences_of: Callable[[str], list[np.ndarray]]
+) -> Callable[[str], np.ndarray]:
+    """Voice → these sentences [n] with pauses, at 24 kHz, peak 0.5."""
+    return cache(lambda voice: labelled_recordings.joined(sentences_of(voice)))
+
+
+@pytest.fixture(scope="session")
+def to_wav(labelled_recordings: ModuleType) -> Callable[..., bytes]:
+    """Samples at 24 kHz, or a rate; libsndfile's subtype and format → a file."""
+    return labelled_recordings.wav

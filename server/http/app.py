@@ -24,7 +24,17 @@ from server.http.middleware import BodyLimit, RequestContext
 from server.http.origins import OriginCheck
 from server.http.page import install_page
 from server.http.preloads import Preloads
-from server.http.routes import gpt_sovits, listening, models, operations, speech, submissions, uploads, voices
+from server.http.routes import (
+    gpt_sovits,
+    listening,
+    models,
+    operations,
+    speech,
+    submissions,
+    uploads,
+    voice_data,
+    voices,
+)
 from server.http.schemas import Failure
 from server.http.services import Services, SpeechClient
 from server.http.text_pool import TextPool, TextReader
@@ -55,7 +65,7 @@ def create_app(
     metrics = Metrics()
     pool = TextPool(settings.text_processes, metrics) if text is None else None
     resumable = ResumableUploads(store.layout.uploads, settings.upload_expiry_h * 3600)
-    intakes = Intakes(settings.home_path / "intakes", store, round(settings.max_upload_gib * GIB))
+    intakes = Intakes(settings.home_path / "intakes")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -82,7 +92,17 @@ def create_app(
     )
     app.state.listening = open_listening(settings, app.state.services, clock)
     install_handlers(app)
-    for routes in (speech, gpt_sovits, models, voices, uploads, submissions, listening, operations):
+    for routes in (
+        speech,
+        gpt_sovits,
+        models,
+        voices,
+        uploads,
+        submissions,
+        voice_data,
+        listening,
+        operations,
+    ):
         app.include_router(routes.router)
     _install_middleware(app, settings, metrics, install_page(app))
     return app
@@ -97,6 +117,7 @@ def _install_middleware(
     largest = largest_bytes(settings)
     limits = {
         ("POST", "/v1/submissions"): round(settings.max_upload_gib * GIB) + FORM_BYTES,
+        ("POST", "/v1/voice-data"): round(settings.max_upload_gib * GIB) + FORM_BYTES,
         ("POST", "/v1/audio/voices"): round(settings.max_voice_upload_mib * MIB) + FORM_BYTES,
         ("POST", "/v1/uploads"): largest,
         ("PATCH", any_upload): largest,

@@ -23,7 +23,7 @@ import psutil
 import structlog
 
 from models_store.errors import NotFound
-from models_store.report import Limits, Progress
+from models_store.report import Limits, Progress, ProgressCallback
 from models_store.store import ModelsStore
 from server.errors import Overloaded
 from server.http.errors import describe, error_body
@@ -40,17 +40,20 @@ CLOCK_TOLERANCE_S = 5.0
 T = TypeVar("T")
 
 
+# Reads an upload, telling how far it is, and says how that ended, as fields of Intake. What it raises refuses
+# or fails the intake.
+Read = Callable[[ProgressCallback], dict[str, Any]]
+
+
 class Stopped(Exception):
     """The server is shutting down."""
 
 
 class Intakes:
-    """Reads uploads one after the other: converting takes memory and a core."""
+    """Reads uploads one after the other, submissions and recordings: both take memory and a core."""
 
-    def __init__(self, folder: Path, store: ModelsStore, max_upload_bytes: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._store = store
-        self._limits = Limits(max_upload_bytes=max_upload_bytes)
         self._turn = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = threading.Event()
@@ -62,7 +65,7 @@ class Intakes:
 
     def start(
         self,
-        path: Path,
+        read: Read,
         name: str,
         until_read: AsyncExitStack,
         once_published: Callable[[], None] = lambda: None,
@@ -74,7 +77,7 @@ class Intakes:
         self._forget_old()
         intake = Intake(id=f"intake-{secrets.token_hex(8)}", name=name, status="waiting")
         self._save(intake)
-        task = asyncio.create_task(self._run(intake, path, until_read, once_published))
+        task = asyncio.create_task(self._run(intake, read, until_read, once_published))
         self._tasks[intake.id] = task
         task.add_done_callback(lambda _: self._tasks.pop(intake.id))
         return intake
@@ -106,32 +109,26 @@ class Intakes:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(
-        self, intake: Intake, path: Path, until_read: AsyncExitStack, once_published: Callable[[], None]
+        self, intake: Intake, read: Read, until_read: AsyncExitStack, once_published: Callable[[], None]
     ) -> None:
         async with until_read, self._turn:
             running = intake.model_copy(update={"status": "running"})
             self._save(running)
-            ending = await _in_daemon_thread(lambda: self._read(running, path))
+            ending = await _in_daemon_thread(lambda: self._read(running, read))
             self._save(running.model_copy(update=ending))
             if ending["status"] == "published":
                 await asyncio.to_thread(once_published)
 
-    def _read(self, intake: Intake, path: Path) -> dict[str, Any]:
+    def _read(self, intake: Intake, read: Read) -> dict[str, Any]:
         """How it ended, as fields of Intake."""
         try:
-            published = self._store.submit(path, intake.name, self._on_progress(intake), self._limits)
+            return read(self._on_progress(intake))
         except Exception as error:
             status, body, _ = describe(error)
             if status >= 500:
                 log.exception("an intake failed", intake=intake.id)
             body["error"]["http_status"] = status
             return {"status": "refused" if status < 500 else "failed"} | body
-        return {
-            "status": "published",
-            "submission_id": published.submission.id,
-            "is_new": published.is_new,
-            "report": published.report.to_dict(),
-        }
 
     def _on_progress(self, intake: Intake) -> Callable[[Progress], None]:
         saved_at = 0.0
@@ -168,6 +165,21 @@ class Intakes:
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > KEPT_S:
                     path.unlink()
+
+
+def reading_submission(store: ModelsStore, path: Path, name: str, max_upload_bytes: int) -> Read:
+    """To check, convert and publish an upload under a name."""
+
+    def read(progress: ProgressCallback) -> dict[str, Any]:
+        published = store.submit(path, name, progress, Limits(max_upload_bytes=max_upload_bytes))
+        return {
+            "status": "published",
+            "submission_id": published.submission.id,
+            "is_new": published.is_new,
+            "report": published.report.to_dict(),
+        }
+
+    return read
 
 
 async def _in_daemon_thread(call: Callable[[], T]) -> T:

@@ -235,6 +235,131 @@ class SubmissionName(BaseModel):
     submission: str = Field(description="The name or id of the submission that the name shall mean.")
 
 
+class Declared(ClientRequest):
+    """What a contributor declares of recordings."""
+
+    check: bool = Field(default=False, description="Only look at them: nothing is declared, nothing kept.")
+    version: str | None = Field(default=None, description="Of the declaration's text that was read.")
+    licence: str | None = Field(default=None, description="One of `GET /v1/voice-data/rules`.")
+    source: str | None = Field(default=None, description="Where the recordings come from.")
+    right_to_share: bool = False
+    speaker_consent: bool = False
+    authentic_source: bool = False
+    contributor: str | None = Field(default=None, description="Whom to ask about them; may be left out.")
+    language: str | None = Field(default=None, description="What is spoken in them: BCP-47.")
+
+
+class DeclaredRecordings(Declared):
+    """Recordings that have arrived as resumable uploads, and what their contributor declares."""
+
+    uploads: list[str] = Field(
+        min_length=1, max_length=1_000, description="Ids or locations of complete uploads: wavs, or zips."
+    )
+
+    @property
+    def upload_ids(self) -> list[str]:
+        return [upload.rpartition("/")[2] for upload in self.uploads]
+
+
+class Moment(BaseModel):
+    measurement: str
+    start_s: float
+    end_s: float
+
+
+class Finding(BaseModel):
+    rule: str = Field(description="One of the rules, `wav`, or `unmeasured`.")
+    severity: Literal["warning", "refusal"]
+    measurement: str
+    value: float | str | None
+    bound: float | None
+    message: str
+    moments: list[Moment]
+
+
+class LookedAt(BaseModel):
+    """One recording: its verdict, every measurement, every broken rule and the moments concerned."""
+
+    file: str
+    digest: str
+    size_bytes: int
+    verdict: Literal["accepted", "accepted_with_warnings", "refused"]
+    not_wav: str | None = Field(default=None, description="What it is where it is no wav.")
+    duplicate_of: str | None = None
+    measurements: dict[str, float | str | None]
+    findings: list[Finding]
+    speech: list[tuple[float, float]] = Field(description="Stretches of speech: start and end in s.")
+    waveform: list[float] = Field(description="Lowest and highest sample of even pieces, by turns.")
+
+
+class ContributedRecording(BaseModel):
+    file: str
+    digest: str
+    size_bytes: int
+    duration_s: float
+    verdict: Literal["accepted", "accepted_with_warnings"]
+
+
+class Contribution(BaseModel):
+    """Recordings that were taken in, and what was declared of them."""
+
+    id: str
+    object: Literal["contribution"] = "contribution"
+    contributed_at: str
+    language: str | None
+    declaration: dict[str, Any]
+    recordings: list[ContributedRecording]
+    receipt: str = Field(description="Digest of the ledger's record: keep it, it proves what was declared.")
+    withdrawn_at: str | None
+
+
+class ContributionList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Contribution]
+
+
+class Verification(BaseModel):
+    ok: bool
+    num_records: int
+    head: str = Field(description="Digest of the last record: a receipt for all of them.")
+    problems: list[str]
+
+
+class VoiceDataRule(BaseModel):
+    name: str
+    subject: str
+    measurement: str
+    unit: str
+    side: Literal["at_least", "at_most"]
+    warn: float | None
+    refuse: float | None
+    source: str
+    remedy: str
+
+
+class Licence(BaseModel):
+    id: str
+    title: str
+    url: str
+
+
+class MeasurementText(BaseModel):
+    unit: str
+    range: str
+    method: str
+    source: str
+
+
+class VoiceDataRules(BaseModel):
+    """What is asked of recordings, by a machine's ears and by word of honour."""
+
+    version: str
+    statements: dict[str, str] = Field(description="What is declared, word for word.")
+    licences: list[Licence]
+    rules: list[VoiceDataRule]
+    measurements: dict[str, MeasurementText]
+
+
 class IntakeProgress(BaseModel):
     phase: str
     done_bytes: int
@@ -242,18 +367,20 @@ class IntakeProgress(BaseModel):
 
 
 class Intake(BaseModel):
-    """One upload on its way into the store."""
+    """One upload on its way into the store, of a submission or of recordings."""
 
     id: str
     object: Literal["intake"] = "intake"
     name: str
-    status: Literal["waiting", "running", "published", "refused", "failed"]
+    status: Literal["waiting", "running", "published", "checked", "refused", "failed"]
     progress: IntakeProgress | None = None
     submission_id: str | None = Field(default=None, description="Once it is published.")
     is_new: bool | None = Field(
         default=None, description="False: the same content had been submitted before."
     )
     report: dict[str, Any] | None = Field(default=None, description="As `voicecore check --json` prints it.")
+    contribution: Contribution | None = Field(default=None, description="Of recordings that were taken in.")
+    recordings: list[LookedAt] | None = Field(default=None, description="Every recording, refused ones too.")
     error: dict[str, Any] | None = Field(default=None, description="Why it was refused or failed.")
 
 

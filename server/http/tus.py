@@ -51,6 +51,7 @@ class Purpose:
 # `purpose` of an upload's metadata → its row.
 PURPOSES: Mapping[str, Purpose] = {
     "submission": Purpose(lambda settings: round(settings.max_upload_gib * GIB)),
+    "voice_data": Purpose(lambda settings: round(settings.max_upload_gib * GIB)),
 }
 
 

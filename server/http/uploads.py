@@ -6,7 +6,7 @@ Takes a bare archive as the body, or multipart/form-data with files and fields.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol, TypeVar
@@ -81,8 +81,19 @@ async def read_json(request: Request, model: type[Body]) -> Body:
     try:
         return model.model_validate_json(received)
     except ValidationError as error:
-        findings = [finding | {"loc": ("body", *finding["loc"])} for finding in error.errors()]
-        raise refusal_of(findings) from None
+        raise _refusal(error) from None
+
+
+def read_fields(fields: Mapping[str, str], model: type[Body]) -> Body:
+    """A form's fields, which are text. Raises Refused."""
+    try:
+        return model.model_validate(dict(fields))
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: ValidationError) -> Refused:
+    return refusal_of([finding | {"loc": ("body", *finding["loc"])} for finding in error.errors()])
 
 
 async def in_pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

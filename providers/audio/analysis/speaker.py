@@ -7,8 +7,9 @@ are read by the reader of untrusted checkpoints.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +59,7 @@ def measure_speakers(read: Callable[[int, int], Array], activity: Activity) -> S
         return Speakers(None, None, ())
     length = round(WINDOW_S * RATE_HZ)
     begins = [round(start_s * RATE_HZ) for start_s in starts_s]
-    embeddings = embed([read(begin, begin + length) for begin in begins])
+    embeddings = embed(read(begin, begin + length) for begin in begins)
     mean = _unit(embeddings.mean(axis=0))
     second = second_cluster(embeddings)
     where = [
@@ -87,10 +88,13 @@ def voiced_windows(activity: Activity) -> list[float]:
     return [float(start) for start in kept]
 
 
-def embed(windows: Sequence[Array]) -> Array:
-    """Windows of 1.6 s at 16 kHz → embeddings [windows, 256] of length 1."""
-    batches = [windows[i : i + BATCH] for i in range(0, len(windows), BATCH)]
-    return np.concatenate([_embed_batch(np.stack([_mels(window) for window in batch])) for batch in batches])
+def embed(windows: Iterable[Array]) -> Array:
+    """Windows of 1.6 s at 16 kHz, one at least → embeddings [windows, 256] of length 1."""
+    coming = iter(windows)
+    embedded = []
+    while batch := [_mels(window) for window in islice(coming, BATCH)]:
+        embedded.append(_embed_batch(np.stack(batch)))
+    return np.concatenate(embedded)
 
 
 def second_cluster(embeddings: Array) -> NDArray[np.bool_]:

@@ -50,7 +50,7 @@ class Track:
                 yield native, samples[:whole]
 
     def at_16k(self, start: int, stop: int) -> Samples:
-        """Samples [up to stop - start] at 16 kHz from these places, counted at 16 kHz."""
+        """Samples [up to stop - start] at 16 kHz from there, to the nearest sample of the native rate."""
         ratio = self.sample_rate_hz / RATE_HZ
         margin = round(MARGIN_S * RATE_HZ)
         lead = min(start, margin)

@@ -16,9 +16,10 @@ from models_store import submission as stored
 from models_store.catalogue import check_name
 from models_store.durable import storage_errors
 from models_store.errors import InUse, NotFound
+from models_store.report import GIB
 from server.errors import WorkerLost
 from server.http.errors import Refused
-from server.http.intakes import INTAKE_ID
+from server.http.intakes import INTAKE_ID, Read, reading_submission
 from server.http.openapi import multipart_archive_or
 from server.http.schemas import Deleted, Intake, Submission, SubmissionList, SubmissionName, UploadedFiles
 from server.http.services import Services, Serving
@@ -66,7 +67,8 @@ async def _receive(
         message = "found no `name`; expected what to call the submission."
         raise Refused(422, message, "invalid_value", "name")
     check_name(name)
-    return services.intakes.start(_submitted(upload.files, folder), name, held.pop_all())
+    read = _reading(services, _submitted(upload.files, folder), name)
+    return services.intakes.start(read, name, held.pop_all())
 
 
 async def _take_uploads(request: Request, services: Services, folder: Path, held: AsyncExitStack) -> Intake:
@@ -80,7 +82,8 @@ async def _take_uploads(request: Request, services: Services, folder: Path, held
     with storage_errors(services.store.root):
         files = await asyncio.to_thread(services.uploads.gather, ids, "submission", folder)
     remove = partial(services.uploads.remove, *ids)
-    return services.intakes.start(_submitted(files, folder), asked.name, held.pop_all(), remove)
+    read = _reading(services, _submitted(files, folder), asked.name)
+    return services.intakes.start(read, asked.name, held.pop_all(), remove)
 
 
 @router.get("")
@@ -123,6 +126,10 @@ async def _answer(intake_id: str, services: Services, wait: bool) -> Response:
     if intake.error is not None:
         return JSONResponse({"error": intake.error}, intake.error["http_status"], location)
     return JSONResponse(intake.model_dump(), 201 if intake.status == "published" else 202, location)
+
+
+def _reading(services: Services, path: Path, name: str) -> Read:
+    return reading_submission(services.store, path, name, round(services.settings.max_upload_gib * GIB))
 
 
 async def _evict(services: Services, submission_id: str) -> None:

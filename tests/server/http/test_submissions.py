@@ -227,7 +227,7 @@ def test_an_intake_that_nobody_knows(server):
 
 
 def test_an_intake_whose_server_was_killed_is_over(store, tmp_path):
-    intakes = Intakes(tmp_path / "intakes", store, 1)
+    intakes = Intakes(tmp_path / "intakes")
     intake = Intake(id="intake-0123456789abcdef", name="x", status="running")
     intakes._save(intake)
     assert intakes.get(intake.id).status == "running", "by this very process"

@@ -1,0 +1,1 @@
+"""Contributions of recordings: looked at in a process of their own, taken in, exported for training."""
