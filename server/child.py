@@ -11,6 +11,8 @@ import os
 import sys
 from threading import Thread
 
+from pydantic import SecretStr
+
 from server.settings import Settings
 
 EXIT_ORPHANED = 75
@@ -19,10 +21,9 @@ SUPERVISED = "--supervised"
 
 
 def settings_line(settings: Settings) -> bytes:
-    """What `begin` reads. Holds the API key in clear: a pipe, unlike a command line, is nobody else's."""
+    """What `begin` reads. Holds secrets in clear: a pipe, unlike a command line, is nobody else's."""
     values = settings.model_dump(mode="json")
-    if settings.api_key is not None:
-        values["api_key"] = settings.api_key.get_secret_value()
+    values |= {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
     return json.dumps(values).encode() + b"\n"
 
 

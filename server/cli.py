@@ -16,7 +16,13 @@ from typer.core import TyperGroup
 
 from models_store.errors import ModelsStoreError, SubmissionError
 from providers.errors import ProviderError
-from server import base_commands, listening_commands, voice_commands, voice_data_commands
+from server import (
+    base_commands,
+    evaluation_commands,
+    listening_commands,
+    voice_commands,
+    voice_data_commands,
+)
 from server.command_options import (
     ApiKey,
     AsJson,
@@ -95,6 +101,7 @@ app = typer.Typer(
 )
 app.add_typer(base_commands.app, name="base", help="List, fetch and add base models.")
 app.add_typer(listening_commands.app, name="test", help="Make, show and export listening tests.")
+app.command()(evaluation_commands.evaluate)
 app.add_typer(voice_commands.app, name="voice", help="Add, list and remove registered voices.")
 app.add_typer(
     voice_data_commands.app,

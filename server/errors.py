@@ -21,6 +21,7 @@ from models_store.errors import (
     UploadTooLarge,
 )
 from providers.errors import DeviceOutOfMemory, EngineError, SynthesisError
+from server.evaluation.errors import BadEvaluation, EvaluationFailed, EvaluationUnavailable, GateRefused
 from server.listening.errors import BadTest, BadVote, DatabaseUnavailable, TestNotOpen, VoteConflict
 from server.voice_data.errors import InspectionFailed
 
@@ -61,6 +62,10 @@ STATUS: dict[type[Exception], int] = {
     StorageError: 507,
     SynthesisError: 422,
     InspectionFailed: 500,
+    BadEvaluation: 422,
+    EvaluationUnavailable: 503,
+    EvaluationFailed: 500,
+    GateRefused: 422,
     BadTest: 422,
     BadVote: 422,
     VoteConflict: 409,

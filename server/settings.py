@@ -70,12 +70,42 @@ class Settings(BaseSettings):
         description="Database of the listening tests, postgresql://…; without it SQLite in the data folder.",
     )
 
+    recogniser: str = Field(
+        "auto",
+        description="Recogniser of evaluations: faster-whisper, azure, pocketsphinx, none; auto takes the "
+        "first that is set up.",
+    )
+    whisper_model: Path | None = Field(
+        None, description="Folder of a model converted for faster-whisper; none is ever fetched."
+    )
+    azure_speech_key: SecretStr | None = Field(None, description="Key of an Azure Speech resource.")
+    azure_speech_region: str | None = Field(
+        None, pattern="^[a-z0-9]+$", description="Region of that resource, such as koreacentral."
+    )
+    azure_speech_endpoint: str | None = Field(
+        None, pattern="^https?://", description="Address of Azure Speech in place of the region's."
+    )
+    gate: tuple[str, ...] = Field(
+        (),
+        description="Bounds that a submission's evaluation must keep before it gets a name, such as "
+        '["cer<=0.25", "dnsmos>=2.8"].',
+    )
+
     hub_endpoint: str = Field(
         "https://huggingface.co",
         pattern="^https?://",
         validation_alias=AliasChoices("VOICECORE_HUB_ENDPOINT", "HF_ENDPOINT"),
         description="Where `voicecore pull` and `voicecore base pull` fetch from; HF_ENDPOINT counts too.",
     )
+
+    @field_validator("gate")
+    @classmethod
+    def _is_made_of_bounds(cls, gate: tuple[str, ...]) -> tuple[str, ...]:
+        from server.evaluation.gate import parse_bound  # only where there is a gate
+
+        for bound in gate:
+            parse_bound(bound)
+        return gate
 
     @field_validator("database_url")
     @classmethod

@@ -17,6 +17,7 @@ from models_store.resumable_uploads import ResumableUploads
 from models_store.store import ModelsStore
 from server.http.auth import BearerAuth
 from server.http.errors import install_handlers
+from server.http.evaluations import open_evaluations
 from server.http.intakes import Intakes
 from server.http.listening import open_listening
 from server.http.metrics import Metrics
@@ -25,6 +26,7 @@ from server.http.origins import OriginCheck
 from server.http.page import install_page
 from server.http.preloads import Preloads
 from server.http.routes import (
+    evaluations,
     gpt_sovits,
     listening,
     models,
@@ -74,10 +76,12 @@ def create_app(
             if pool is not None:
                 await pool.start()
             app.state.listening.synthesis.start()
+            app.state.evaluations.runner.start()
             expiring = asyncio.create_task(expire_uploads(resumable))
             yield
             expiring.cancel()
         finally:
+            await app.state.evaluations.runner.close()
             await app.state.listening.close()
             await intakes.close()
             if pool is not None:
@@ -91,6 +95,7 @@ def create_app(
         settings, store, client, reader, resumable, intakes, Preloads(settings.preload, store), metrics
     )
     app.state.listening = open_listening(settings, app.state.services, clock)
+    app.state.evaluations = open_evaluations(settings, app.state.services)
     install_handlers(app)
     for routes in (
         speech,
@@ -100,6 +105,7 @@ def create_app(
         uploads,
         submissions,
         voice_data,
+        evaluations,
         listening,
         operations,
     ):
