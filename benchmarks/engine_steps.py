@@ -5,7 +5,7 @@
 FOLDER is an XTTS submission; without one, a full-size random submission is made first. Every measurement
 has a process of its own, so that memory is its own, and the rounds alternate between engines, so that a
 machine whose speed drifts slows all of them. One line of JSON per process goes to the output; the table
-shows medians.
+shows medians. `benchmarks.gpt_sovits_steps` measures the other family with the same steps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,12 @@ DECODE_BATCHES = (1, 4, 8)
 STREAMS = 8
 CHUNK_TOKENS = (8, 12, 20, 40, 80)  # as the server's scheduler grows them
 TIMED_STEPS = 30
+MATRIX_SIZE, MATRIX_PRODUCTS = 512, 20
 
 Admit = Callable[[int], dict[int, Admission]]  # how many → slot → utterance
 
 ROWS = {
+    "matmul_gflops": "matrix product, GFLOP/s",
     "load_s": "load, s",
     "resident_mib": "resident after load, MiB",
     "peak_resident_mib": "peak resident, MiB",
@@ -56,6 +58,7 @@ ROWS = {
     "decode_ms_per_token": "decode step, batch 1, ms",
     "decode_ms_batch_4": "decode step, batch 4, ms",
     "decode_ms_batch_8": "decode step, batch 8, ms",
+    "decode_ms_batch_16": "decode step, batch 16, ms",
     "latent_pass_ms": "second pass for latents, ms",
     "vocoder_ms_per_audio_s": "vocoder, ms per second of audio",
     "total_s": "one request, s",
@@ -72,29 +75,41 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", action="append", choices=("float32", "bfloat16"))
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--tokens", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--upstream-python", type=Path, help="an interpreter that has coqui-tts")
-    parser.add_argument("--output", type=Path)
     parser.add_argument("--one", metavar="HOME", type=Path, help=argparse.SUPPRESS)
+    add_arguments(parser)
     options = parser.parse_args()
     if options.one:
-        json.dump(
-            measure(options.one, options.device, options.dtype[0], options.threads, options.tokens),
-            sys.stdout,
-        )
+        json.dump(measure(options.one, options.dtype[0], options), sys.stdout)
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or write_submission(Path(scratch) / "random")
         home = Path(scratch) / "home"
         submit(folder, home)
-        records = list(run_rounds(folder, home, options))
-    if options.output:
-        options.output.write_text("".join(json.dumps(record) + "\n" for record in records))
-    Console(width=120).print(table(records))
+        commands = own_commands(home, options)
+        if options.upstream_python:
+            script = Path(__file__).parent / "upstream" / "xtts.py"
+            commands["upstream"] = [
+                *map(str, (options.upstream_python, script, folder, "--text", TEXT)),
+                *common_flags(options),
+            ]
+        report(list(run_rounds(commands, options)), options.output)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Those that the measurements of all families have."""
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", action="append", choices=("float32", "bfloat16"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tokens", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--batch", type=int, action="append", help="of decode steps; default: 1, 4, 8")
+    parser.add_argument("--output", type=Path, metavar="FILE.jsonl")
+
+
+def common_flags(options: argparse.Namespace) -> list[str]:
+    """Those that the published implementation is measured with too."""
+    return ["--threads", str(options.threads), "--tokens", str(options.tokens)]
 
 
 def submit(folder: Path, home: Path) -> None:
@@ -103,22 +118,19 @@ def submit(folder: Path, home: Path) -> None:
     ModelsStore(home / "store").submit(folder, name="measured")
 
 
-def run_rounds(folder: Path, home: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    common = ["--threads", str(options.threads), "--tokens", str(options.tokens)]
-    ours = [sys.executable, "-m", "benchmarks.engine_steps", "--one", str(home), "--device", options.device]
-    commands = {
-        dtype: [*ours, "--dtype", dtype, *common] for dtype in options.dtype or ("float32", "bfloat16")
+def own_commands(home: Path, options: argparse.Namespace) -> dict[str, list[str]]:
+    """One for each number format."""
+    flags = ["--one", str(home), "--device", options.device, *common_flags(options)]
+    flags += [part for batch in options.batch or DECODE_BATCHES for part in ("--batch", str(batch))]
+    return {
+        dtype: [sys.executable, "-m", "benchmarks.engine_steps", *flags, "--dtype", dtype]
+        for dtype in options.dtype or ("float32", "bfloat16")
     }
-    if options.upstream_python:
-        script = Path(__file__).parent / "upstream" / "xtts.py"
-        commands["upstream"] = [
-            str(options.upstream_python),
-            str(script),
-            str(folder),
-            "--text",
-            TEXT,
-            *common,
-        ]
+
+
+def run_rounds(
+    commands: Mapping[str, Sequence[str]], options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
     for round_index in range(options.rounds):
         for command in commands.values():
@@ -126,19 +138,35 @@ def run_rounds(folder: Path, home: Path, options: argparse.Namespace) -> Iterato
             yield {"round": round_index, "machine": machine(), **json.loads(finished.stdout)}
 
 
-def measure(home: Path, device: str, dtype: Any, threads: int, num_tokens: int) -> dict[str, Any]:
+def report(records: Sequence[dict[str, Any]], output: Path | None) -> None:
+    if output:
+        output.write_text("".join(json.dumps(record) + "\n" for record in records))
+    Console(width=120).print(table(records))
+
+
+def measure(home: Path, dtype: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """Of the submission that is called "measured" in the store of `home`."""
     import torch
 
     from models_store.recordings import read_recording
     from models_store.store import ModelsStore
     from providers import registry
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(options.threads)
+    batches = options.batch or DECODE_BATCHES
+    num_tokens = options.tokens
     store = ModelsStore(home / "store")
     files = store.files(store.resolve("measured").id)
-    settings = EngineSettings(device=device, dtype=dtype, num_slots=max(DECODE_BATCHES))
+    settings = EngineSettings(device=options.device, dtype=dtype, num_slots=max(*batches, STREAMS))
     provider = registry.provider(files.submission.family)
-    figures: dict[str, Any] = {"engine": "voicecore", "device": device, "dtype": dtype, "threads": threads}
+    figures: dict[str, Any] = {
+        "engine": "voicecore",
+        "variant": files.submission.variant,
+        "device": options.device,
+        "dtype": dtype,
+        "threads": options.threads,
+        "matmul_gflops": matmul_gflops(),
+    }
 
     started = time.perf_counter()
     engine = provider.create_engine(provider.architecture(files), settings)
@@ -146,15 +174,17 @@ def measure(home: Path, device: str, dtype: Any, threads: int, num_tokens: int) 
     figures["load_s"] = time.perf_counter() - started
     figures["resident_mib"] = resident_mib()
 
-    voice = ReferenceVoice(tuple(Recording(*read_recording(path)) for path in files.recordings))
+    own = files.submission.voice
+    recordings = tuple(Recording(*read_recording(path)) for path in files.recordings)
+    voice = ReferenceVoice(recordings, own.language, own.transcript)
     started = time.perf_counter()
     conditioning = engine.condition(files.submission.id, voice)
     figures["conditioning_s"] = time.perf_counter() - started
 
     front_end = registry.text_front_end(files)
-    (prompt,) = front_end.prompts(TEXT, "en")
+    (prompt,) = front_end.prompts(TEXT, "en", "cut0")
     sampling = replace(front_end.default_sampling, max_tokens=num_tokens, seed=1)
-    figures["text_tokens"] = len(prompt.ids) + 2
+    figures["text_tokens"] = len(prompt.ids)
     figures["tokens"] = num_tokens
 
     def admit(count: int) -> dict[int, Admission]:
@@ -173,14 +203,27 @@ def measure(home: Path, device: str, dtype: Any, threads: int, num_tokens: int) 
             for slot in range(count)
         }
 
-    figures |= measure_steps(engine, admit)
+    figures |= measure_steps(engine, admit, batches)
     figures |= measure_requests(engine, admit, num_tokens)
     figures |= measure_stream(engine, admit, num_tokens)
     figures["peak_resident_mib"] = peak_resident_mib()
     return figures
 
 
-def measure_steps(engine: Engine, admit: Admit) -> dict[str, Any]:
+def matmul_gflops() -> float:
+    """How fast this machine multiplies just now: it may share its cores, and what follows depends on it."""
+    import torch
+
+    left, right = torch.randn(2, MATRIX_SIZE, MATRIX_SIZE)
+    seconds = []
+    for _ in range(MATRIX_PRODUCTS):
+        started = time.perf_counter()
+        torch.mm(left, right)
+        seconds.append(time.perf_counter() - started)
+    return 2e-9 * MATRIX_SIZE**3 / statistics.median(seconds)
+
+
+def measure_steps(engine: Engine, admit: Admit, batches: Sequence[int]) -> dict[str, Any]:
     """Prefill and decode step, each alone; the first of each is not timed."""
     figures = {}
     for _ in range(2):
@@ -189,7 +232,7 @@ def measure_steps(engine: Engine, admit: Admit) -> dict[str, Any]:
         figures["prefill_ms"] = 1e3 * (time.perf_counter() - started)
         engine.decode([0], 2)
         engine.release([0])
-    for batch in DECODE_BATCHES:
+    for batch in batches:
         slots = list(range(batch))
         engine.prefill(admit(batch))
         engine.decode(slots, 2)
@@ -234,7 +277,7 @@ def measure_stream(engine: Engine, admit: Admit, num_tokens: int) -> dict[str, A
     figures: dict[str, Any] = {}
     started = time.perf_counter()
     engine.prefill(admit(1))
-    for start, stop in spans(num_tokens):
+    for start, stop in spans(num_tokens, engine.spec.first_chunk_tokens):
         engine.decode([0], stop - start)
         engine.vocode({0: Span(start, stop, is_last=stop == num_tokens)})
         figures.setdefault("stream_ttfa_s", time.perf_counter() - started)
@@ -243,12 +286,14 @@ def measure_stream(engine: Engine, admit: Admit, num_tokens: int) -> dict[str, A
     return figures
 
 
-def spans(num_tokens: int) -> Iterator[tuple[int, int]]:
+def spans(num_tokens: int, first_chunk_tokens: int = 1) -> Iterator[tuple[int, int]]:
+    """The first one is long enough to be heard."""
     start = 0
     for index in range(num_tokens):
         if start >= num_tokens:
             return
-        stop = min(num_tokens, start + CHUNK_TOKENS[min(index, len(CHUNK_TOKENS) - 1)])
+        size = CHUNK_TOKENS[min(index, len(CHUNK_TOKENS) - 1)]
+        stop = min(num_tokens, start + (size if start else max(size, first_chunk_tokens)))
         yield start, stop
         start = stop
 
@@ -270,7 +315,8 @@ def machine() -> dict[str, Any]:
 def table(records: Iterable[dict[str, Any]]) -> Table:
     columns: dict[str, list[dict[str, Any]]] = {}
     for record in records:
-        columns.setdefault(f"{record['engine']} {record['dtype']}", []).append(record)
+        name = " ".join(record[part] for part in ("engine", "variant", "dtype") if part in record)
+        columns.setdefault(name, []).append(record)
     result = Table("", *columns)
     for key, label in ROWS.items():
         medians = [
