@@ -34,13 +34,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 TESTS = Path(__file__).parents[1]
 TIMEOUT_MS = 20_000  # for whatever a test waits for; machines that run tests are busy
+expect.set_options(timeout=TIMEOUT_MS)
 
 # Autoplay: a test's click may be long ago when its audio starts.
-FLAGS = ("--autoplay-policy=no-user-gesture-required", "--disable-gpu", "--mute-audio")
+FLAGS = (
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-gpu",
+    "--host-resolver-rules=MAP insecure.test 127.0.0.1",  # a host that is not the machine itself
+    "--mute-audio",
+)
 
 
 def _load(name: str, path: Path) -> ModuleType:
@@ -60,6 +66,7 @@ _http = _load("page_tests_http", TESTS / "server" / "http" / "conftest.py")
 fake_family = _server.fake_family
 store, publish, serve, server = _http.store, _http.publish, _http.serve, _http.server
 log_where_pytest_collects_it = _http.log_where_pytest_collects_it
+synthesis_error, expected_tone = _http.synthesis_error, _http.expected_tone
 
 
 @pytest.fixture(scope="module")

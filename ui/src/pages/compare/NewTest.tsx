@@ -29,8 +29,9 @@ async function fetchChoices(signal: AbortSignal): Promise<Choices> {
   ]);
   // Two names of one submission would sound the same.
   const first = new Map([...models.data].reverse().map((model) => [model.submission_id, model]));
+  const distinct = models.data.filter((model) => first.get(model.submission_id) === model);
   return {
-    models: models.data.filter((model) => first.get(model.submission_id) === model),
+    models: distinct.sort((one, other) => one.id.localeCompare(other.id)),
     voices: voices.voices.filter((voice) => voice.voice_id !== null).map((voice) => voice.name),
   };
 }
@@ -151,16 +152,18 @@ function Options({ draft, onChange, blame }: OptionsProps) {
           )}
         </Field>
       </div>
-      <label class="check">
-        <input type="checkbox" checked={draft.isBlindToTheEnd} onChange={(event) => onChange({ isBlindToTheEnd: event.currentTarget.checked })} />
-        {t.revealAtTheEnd}
-      </label>
-      {draft.kind === "preference" && (
+      <div>
         <label class="check">
-          <input type="checkbox" checked={draft.allowTies} onChange={(event) => onChange({ allowTies: event.currentTarget.checked })} />
-          {t.allowTies}
+          <input type="checkbox" checked={draft.isBlindToTheEnd} onChange={(event) => onChange({ isBlindToTheEnd: event.currentTarget.checked })} />
+          {t.revealAtTheEnd}
         </label>
-      )}
+        {draft.kind === "preference" && (
+          <label class="check">
+            <input type="checkbox" checked={draft.allowTies} onChange={(event) => onChange({ allowTies: event.currentTarget.checked })} />
+            {t.allowTies}
+          </label>
+        )}
+      </div>
     </>
   );
 }

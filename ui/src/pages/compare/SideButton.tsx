@@ -15,8 +15,7 @@ export function SideButton({ player, isReady, side, must_hear_s }: SideButtonPro
   const name = side.toUpperCase();
   const isChosen = player.side.value === side;
   const isAudible = isChosen && player.isPlaying.value;
-  const heard_s = player.heard_s.value[side] ?? 0;
-  const missing_s = Math.max(0, must_hear_s - heard_s);
+  const missing_s = player.missing_s({ side, must_hear_s });
   return (
     <button
       type="button"
@@ -31,9 +30,9 @@ export function SideButton({ player, isReady, side, must_hear_s }: SideButtonPro
         {isAudible ? <path d="M8 5v14M16 5v14" /> : <path class="solid" d="M8 5.5v13l10.5-6.5z" />}
       </svg>
       <span class="side-heard" aria-hidden="true">
-        <span style={{ width: `${must_hear_s ? Math.min(100, (100 * heard_s) / must_hear_s) : 100}%` }} />
+        <span style={{ width: `${100 * (1 - missing_s / (must_hear_s || 1))}%` }} />
       </span>
-      <span class="side-note figures">{!isReady ? strings.value.common.loading : missing_s > 0 ? t.toHear(missing_s) : t.heardEnough}</span>
+      <span class="side-note figures">{!isReady ? strings.value.common.loading : missing_s > 0 ? t.toHear(Math.max(0.1, missing_s)) : t.heardEnough}</span>
     </button>
   );
 }

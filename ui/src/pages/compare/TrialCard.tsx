@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { Button } from "../../components/Button";
 import { ErrorNote } from "../../components/ErrorNote";
-import { audioOf, vote, type Kind, type Progress, type Side, type Trial, type Vote } from "../../listening";
+import { audioOf, vote, type Kind, type Progress, type Trial, type Vote } from "../../listening";
 import { strings } from "../../strings";
 import { Answers, inOrder } from "./Answers";
 import { KeyLegend, useKeys } from "./keys";
@@ -58,10 +58,10 @@ interface AnsweringProps {
 
 function Answering({ kind, answers, trial, player, ballot }: AnsweringProps) {
   const t = strings.value.compare;
-  const missing = trial.sides.filter((side) => !isHeard(player, side)).map((side) => side.side.toUpperCase());
+  const missing = trial.sides.filter((side) => player.missing_s(side) > 0).map((side) => side.side.toUpperCase());
   return (
     <form
-      class="stack tight"
+      class="stack answering"
       onSubmit={(event) => {
         event.preventDefault();
         ballot.proceed();
@@ -79,10 +79,6 @@ function Answering({ kind, answers, trial, player, ballot }: AnsweringProps) {
       </div>
     </form>
   );
-}
-
-function isHeard(player: Player, { side, must_hear_s }: { side: Side; must_hear_s: number }): boolean {
-  return (player.heard_s.value[side] ?? 0) >= must_hear_s;
 }
 
 /** A player with the trial's clips in it, silent when the trial goes. */
@@ -132,7 +128,7 @@ function useBallot(progress: Progress, trial: Trial, player: Player, onNext: () 
   const [isSending, setSending] = useState(false);
   const [error, setError] = useState<unknown>(null);
   const [cast, setCast] = useState<Vote | null>(null);
-  const isReady = chosen.value !== null && trial.sides.every((side) => isHeard(player, side));
+  const isReady = chosen.value !== null && trial.sides.every((side) => player.missing_s(side) === 0);
 
   const send = async (answer: string) => {
     setSending(true);

@@ -4,7 +4,9 @@ import type { Side } from "../../listening";
 
 /** Long enough that no click is heard, short enough that nobody hears both. */
 const CROSSFADE_S = 0.008;
-const FRAMES_AHEAD_S = 0.02;
+const START_AHEAD_S = 0.02;
+/** A decoded clip may be some samples shorter than its file says. The server allows twice as much. */
+const COUNTING_ERROR_S = 0.05;
 
 interface Source {
   node: AudioBufferSourceNode;
@@ -43,6 +45,12 @@ export class Player {
     this.side.value = "a";
     this.position_s.value = 0;
     this.heard_s.value = Object.fromEntries([...clips.keys()].map((side) => [side, 0]));
+  }
+
+  /** How much of a side is still to be heard before a vote. */
+  missing_s({ side, must_hear_s }: { side: Side; must_hear_s: number }): number {
+    const missing_s = must_hear_s - (this.heard_s.value[side] ?? 0);
+    return missing_s > COUNTING_ERROR_S ? missing_s : 0;
   }
 
   duration_s(side: Side): number {
@@ -98,7 +106,7 @@ export class Player {
   }
 
   private start(offset_s: number): void {
-    const when = this.context.currentTime + FRAMES_AHEAD_S;
+    const when = this.context.currentTime + START_AHEAD_S;
     for (const [side, clip] of this.clips) {
       const node = new AudioBufferSourceNode(this.context, { buffer: clip });
       const gain = new GainNode(this.context, { gain: side === this.side.value ? 1 : 0 });

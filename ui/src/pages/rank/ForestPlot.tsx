@@ -28,11 +28,9 @@ export function ForestPlot({ title, axis, estimates, scale }: ForestPlotProps) {
           <li key={estimate.key} class="estimate">
             <span class="estimate-name">{estimate.name}</span>
             <Interval estimate={estimate} scale={scale} />
-            <span class="estimate-score figures">
-              <b>{numberOf(estimate.score, estimate.digits)}</b>{" "}
-              <span class="muted">
-                {numberOf(estimate.low, estimate.digits)} … {numberOf(estimate.high, estimate.digits)}
-              </span>
+            <b class="estimate-score figures">{numberOf(estimate.score, estimate.digits)}</b>
+            <span class="estimate-range small muted figures">
+              {numberOf(estimate.low, estimate.digits)} … {numberOf(estimate.high, estimate.digits)}
             </span>
             <span class="estimate-votes small muted figures">{words.votes(estimate.votes)}</span>
           </li>

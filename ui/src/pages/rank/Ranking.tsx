@@ -81,9 +81,13 @@ function Found({ test, results }: { test: Test; results: Results }) {
   return (
     <>
       <Findings test={test} results={results} />
-      {results.wins && results.votes_counted > 0 && <VoteMatrix standings={results.standings} wins={results.wins} />}
-      <Raters raters={results.raters} hasTraps={test.definition.traps.length > 0} />
-      <Export test={test} />
+      <div class="columns">
+        <Raters raters={results.raters} hasTraps={test.definition.traps.length > 0} />
+        <div class="stack">
+          {results.wins && results.votes_counted > 0 && <VoteMatrix standings={results.standings} wins={results.wins} />}
+          <Export test={test} />
+        </div>
+      </div>
     </>
   );
 }

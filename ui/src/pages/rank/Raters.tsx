@@ -10,11 +10,11 @@ export function Raters({ raters, hasTraps }: { raters: readonly RaterSummary[]; 
   const excluded = raters.filter((rater) => rater.excluded_for.length > 0).length;
   const columns: (Column<RaterSummary> | false)[] = [
     { name: names.rater, cell: ({ number }) => number + 1, isNumber: true },
+    { name: names.verdict, cell: (rater) => <Verdict rater={rater} /> },
     { name: names.votes, cell: ({ votes }) => votes, isNumber: true },
     { name: names.pace, cell: (rater) => `${rater.median_decision_s.toFixed(1)} s`, isNumber: true },
     { name: names.favourite, cell: favourite, isNumber: true },
     hasTraps && { name: names.traps, cell: (rater) => `${rater.traps_failed} / ${rater.traps}`, isNumber: true },
-    { name: names.verdict, cell: (rater) => <Verdict rater={rater} /> },
   ];
   return (
     <Card title={t.raters} aside={<span class="muted small figures">{excluded ? t.excluded(excluded) : t.allCount}</span>}>
