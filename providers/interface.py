@@ -178,6 +178,7 @@ class EngineSettings:
     dtype: Literal["float32", "bfloat16"]
     num_slots: int
     use_graphs: bool = True  # capture decode steps as CUDA graphs; no effect on CPU
+    kv_bytes: int | None = None  # that keys and values may take; None: what all slots could need
     zero_features: bool = False  # where the base model is missing that characters' features come from
 
 
@@ -203,11 +204,17 @@ class Engine(Protocol):
 
     def import_conditioning(self, arrays: Mapping[str, NDArray[np.float32]]) -> Conditioning: ...
 
+    def room(self) -> int:
+        """How many utterances could be prefilled now, by the memory that they are expected to take."""
+
     def prefill(self, admissions: Mapping[int, Admission]) -> None:
         """Start an utterance in each of these free slots. No speech token is made yet."""
 
     def decode(self, slots: Sequence[int], num_steps: int) -> dict[int, Progress]:
-        """Advance each slot by up to `num_steps` speech tokens; a finished slot stays where it is."""
+        """Advance each slot by up to `num_steps` speech tokens.
+
+        A finished slot stays where it is; so does one that has to wait for memory until others have ended.
+        """
 
     def vocode(self, spans: Mapping[int, Span]) -> dict[int, Samples]:
         """The samples that these spans add to what was vocoded before, [n] mono in [-1, 1]."""

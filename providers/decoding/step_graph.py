@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -95,22 +95,27 @@ class StepGraphs:
         def step() -> None:
             self._step(weights, buffer, bound)
 
-        return _StaticStep(buffer, self._capture(step) if self._pool is not None else step, slots)
+        replay = step if self._pool is None else capture(step, self._device, self._pool)
+        return _StaticStep(buffer, replay, slots)
 
-    def _capture(self, step: Callable[[], None]) -> Callable[[], None]:
-        """Warm up and capture on a side stream; both only touch the scratch slot."""
-        graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.Stream(self._device)
-        stream.wait_stream(torch.cuda.current_stream(self._device))
-        try:
-            with torch.cuda.stream(stream):
-                for _ in range(2):
-                    step()
-            # Another thread may use the device meanwhile: only this one's calls are watched.
-            with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
+
+def capture(step: Callable[[], None], device: torch.device, pool: Any) -> Callable[[], None]:
+    """Run a step as a CUDA graph from now on; where there is no room for one, as it is.
+
+    It runs three times for that, the first two outside of the graph, so it must do no harm.
+    """
+    graph = torch.cuda.CUDAGraph()
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    try:
+        with torch.cuda.stream(stream):
+            for _ in range(2):
                 step()
-        except torch.OutOfMemoryError:
-            return step
-        finally:
-            torch.cuda.current_stream(self._device).wait_stream(stream)
-        return graph.replay
+        # Another thread may use the device meanwhile: only this one's calls are watched.
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+            step()
+    except torch.OutOfMemoryError:
+        return step
+    finally:
+        torch.cuda.current_stream(device).wait_stream(stream)
+    return graph.replay

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models_store.checkpoints.gpt_sovits_architecture import GptSovitsArchitecture
-from providers.decoding.decoder import Decoder, PrefillInput
-from providers.decoding.memory import raise_out_of_memory, return_freed_memory
-from providers.decoding.step_graph import EagerSteps
+from providers.decoding.blocks import DecoderWeights
+from providers.decoding.decoder import PrefillInput
 from providers.gpt_sovits.conditioning import (
     GptSovitsConditioner,
     GptSovitsConditioning,
@@ -35,14 +34,11 @@ from providers.interface import (
     Admission,
     Conditioning,
     EngineSettings,
-    EngineSpec,
     HostWeights,
-    Progress,
     ReferenceVoice,
-    Samples,
     Span,
 )
-from providers.vocoder.to_host import to_host
+from providers.resident_engine import ResidentEngine
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +50,10 @@ class _Resident:
     conditioner: GptSovitsConditioner
     features: PromptFeatures
 
+    @property
+    def decoder(self) -> DecoderWeights:
+        return self.text_to_semantic.decoder
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Occupant:
@@ -63,7 +63,7 @@ class _Occupant:
     speech: Speech
 
 
-class GptSovitsEngine:
+class GptSovitsEngine(ResidentEngine[_Resident, _Occupant]):
     """Implements `Engine`: see providers/interface.py."""
 
     def __init__(
@@ -72,39 +72,15 @@ class GptSovitsEngine:
         settings: EngineSettings,
         schedule: BlockSchedule = STREAMED,
     ) -> None:
+        super().__init__(
+            decoder_spec(architecture.text_to_semantic),
+            settings,
+            architecture.sample_rate_hz,
+            first_chunk_tokens=schedule.tokens_to_first_block,
+        )
         self._architecture = architecture
         self._schedule = schedule
         self._settings = settings
-        self._device = torch.device(settings.device)
-        self._dtype: torch.dtype = getattr(torch, settings.dtype)
-        steps = None if settings.use_graphs else EagerSteps
-        decoder = decoder_spec(architecture.text_to_semantic)
-        self._decoder = Decoder(decoder, settings.num_slots, self._device, self._dtype, steps=steps)
-        self._residents: dict[str, _Resident] = {}
-        self._occupants: dict[int, _Occupant] = {}
-        self._spec = EngineSpec(
-            num_slots=settings.num_slots,
-            sample_rate_hz=architecture.sample_rate_hz,
-            max_tokens=decoder.max_tokens,
-            first_chunk_tokens=schedule.tokens_to_first_block,
-        )
-
-    @property
-    def spec(self) -> EngineSpec:
-        return self._spec
-
-    def load(self, weights: HostWeights) -> None:
-        assert isinstance(weights, GptSovitsHostWeights)
-        with raise_out_of_memory(f"submission {weights.submission_id}"), torch.inference_mode():
-            resident = self._prepare(weights)
-        return_freed_memory()
-        self._residents[weights.submission_id] = resident
-
-    def evict(self, submission_id: str) -> None:
-        resident = self._residents.pop(submission_id)
-        self._decoder.forget(resident.text_to_semantic.decoder)
-        del resident
-        return_freed_memory()
 
     def condition(self, submission_id: str, voice: ReferenceVoice) -> GptSovitsConditioning:
         return self._residents[submission_id].conditioner(voice)
@@ -127,26 +103,8 @@ class GptSovitsEngine:
         self._decoder.prefill(inputs)
         self._occupants.update(occupants)
 
-    def decode(self, slots: Sequence[int], num_steps: int) -> dict[int, Progress]:
-        return self._decoder.decode(slots, num_steps)
-
-    @torch.inference_mode()
-    def vocode(self, spans: Mapping[int, Span]) -> dict[int, Samples]:
-        by_resident: dict[_Resident, list[int]] = {}
-        for slot in spans:
-            by_resident.setdefault(self._occupants[slot].resident, []).append(slot)
-        waves: dict[int, Tensor] = {}
-        for resident, slots in by_resident.items():
-            known = [self._speech_span(slot, spans[slot]) for slot in slots]
-            waves.update(zip(slots, resident.sovits.vocode(known), strict=True))
-        return to_host(waves)
-
-    def release(self, slots: Sequence[int]) -> None:
-        self._decoder.release(slots)
-        for slot in slots:
-            self._occupants.pop(slot, None)
-
-    def _prepare(self, weights: GptSovitsHostWeights) -> _Resident:
+    def _prepare(self, weights: HostWeights) -> _Resident:
+        assert isinstance(weights, GptSovitsHostWeights)
         architecture = self._architecture
         generator = prepare_generator(weights.sovits(), architecture, self._dtype)
         sovits = weights.sovits()
@@ -191,6 +149,10 @@ class GptSovitsEngine:
             speed=utterance.speed,
         )
 
+    def _waves(self, spans: Mapping[int, Span]) -> list[Tensor]:
+        sovits = self._occupants[next(iter(spans))].resident.sovits
+        return sovits.vocode([self._speech_span(slot, span) for slot, span in spans.items()])
+
     def _speech_span(self, slot: int, span: Span) -> SpeechSpan:
         tokens = self._decoder.tokens(slot, 0, span.stop)
         return SpeechSpan(self._occupants[slot].speech, tokens, span.is_last)
@@ -200,11 +162,6 @@ class GptSovitsEngine:
         for slot, admission in admissions.items():
             slots.setdefault(self._residents[admission.utterance.submission_id], []).append(slot)
         return slots
-
-    def _on_device(
-        self, tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None
-    ) -> dict[str, Tensor]:
-        return {name: tensor.to(self._device, dtype, non_blocking=True) for name, tensor in tensors.items()}
 
 
 def _join_features(parts: Iterable[Tensor | None], lengths: Iterable[int]) -> Tensor | None:

@@ -18,12 +18,14 @@ from server.scheduling.scheduler import Policy
 from server.settings import Settings
 
 DEVICE_MEMORY_SHARE = 0.6  # for weights; the rest is for KV caches, activations and everybody else
+KV_MEMORY_SHARE = 0.25  # for one engine's keys and values; a later engine takes less if less is free
 
 
 @dataclass(frozen=True, slots=True)
 class KindOfDevice:
     dtype: Literal["float32", "bfloat16"]
-    num_slots: int
+    num_slots: int  # at most
+    slots_per_gib: float | None  # of device memory; None: `num_slots` whatever there is
     policy: Policy
     keeps_host_copies: bool
 
@@ -34,13 +36,21 @@ KINDS = {
     "cpu": KindOfDevice(
         dtype="float32",
         num_slots=8,
+        slots_per_gib=None,
         policy=Policy(
             chunk_tokens=(8, 12, 20, 40), max_decode_steps=2, max_prefills=2, max_vocoded_tokens=64
         ),
         keeps_host_copies=False,
     ),
-    # A step takes half a millisecond: the host must not be asked after each.
-    "cuda": KindOfDevice(dtype="bfloat16", num_slots=64, policy=Policy(), keeps_host_copies=True),
+    # A step takes half a millisecond: the host must not be asked after each. An utterance of XTTS takes 31 MB
+    # for keys and values on average and 2.5 MB for latents: of each GiB a quarter is enough for eight.
+    "cuda": KindOfDevice(
+        dtype="bfloat16",
+        num_slots=1024,
+        slots_per_gib=8,
+        policy=Policy(max_vocoded_tokens=8192),
+        keeps_host_copies=True,
+    ),
 }
 
 
@@ -81,7 +91,8 @@ def open_device(settings: Settings) -> Device:
         EngineSettings(
             device=name,
             dtype=dtype,
-            num_slots=settings.slots or kind.num_slots,
+            num_slots=settings.slots or _default_slots(kind, memory_bytes),
+            kv_bytes=int(KV_MEMORY_SHARE * memory_bytes) if device.type == "cuda" else None,
             zero_features=settings.chinese_without_roberta,
         ),
         kind.policy,
@@ -90,6 +101,12 @@ def open_device(settings: Settings) -> Device:
             host_bytes=int(settings.host_budget_gib * GIB) if kind.keeps_host_copies else 0,
         ),
     )
+
+
+def _default_slots(kind: KindOfDevice, memory_bytes: int) -> int:
+    if kind.slots_per_gib is None:
+        return kind.num_slots
+    return max(1, min(kind.num_slots, int(kind.slots_per_gib * memory_bytes / GIB)))
 
 
 def is_fatal(error: BaseException) -> bool:

@@ -194,8 +194,9 @@ class Scheduler:
         """Give free slots to waiting utterances, the soonest needed first."""
         policy = self._policy
         queue = self._queue() if self._free else []
+        room = min(len(self._free), self._engine.room(), policy.max_prefills) if queue else 0
         admitted: list[Running] = []
-        while queue and self._free and len(admitted) < policy.max_prefills:
+        while queue and len(admitted) < room:
             dry_at, order, request_id = heapq.heappop(queue)
             if dry_at - now >= policy.lead_s and len(self._free) <= self._reserved_slots:
                 break

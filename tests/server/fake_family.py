@@ -137,6 +137,7 @@ class FakeEngine:
     seconds_per_conditioning: float = 0.0
     memory_bytes: float = float("inf")
     first_chunk_tokens: int = 1
+    room_for: int | None = None  # utterances, by their memory; None: as many as there are slots
     resident: dict[str, FakeWeights] = field(default_factory=dict)
     slots: dict[int, Slot] = field(default_factory=dict)
     calls: list[tuple[str, object]] = field(default_factory=list)
@@ -183,6 +184,9 @@ class FakeEngine:
     def import_conditioning(self, arrays: Mapping[str, NDArray[np.float32]]) -> FakeConditioning:
         submission_id = arrays["submission"].astype(np.uint8).tobytes().decode()
         return FakeConditioning(submission_id, float(arrays["voice_timbre"][0]))
+
+    def room(self) -> int:
+        return (self.num_slots if self.room_for is None else self.room_for) - len(self.slots)
 
     def prefill(self, admissions: Mapping[int, Admission]) -> None:
         self._check_thread()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from providers.decoding.attention import RowAttention, attend_prompt, prompt_visibility
 from providers.decoding.blocks import run_blocks
 from providers.decoding.linear import can_pack
+from providers.decoding.plain import PlainBackend
 from providers.decoding.sampler import SamplingRule
 from providers.decoding.step_graph import StepGraphs
 from providers.errors import DeviceOutOfMemory
@@ -17,7 +19,11 @@ from providers.interface import Progress
 
 CPU = torch.device("cpu")
 # The device's own path, and the static-shape path of a CUDA device run on the CPU.
-PATHS = {"cpu": {}, "static": {"attention": RowAttention, "steps": StepGraphs, "steps_between_reads": 16}}
+STATIC = partial(PlainBackend, attention=RowAttention, steps=StepGraphs)
+PATHS = {
+    "cpu": {},
+    "static": {"backend": STATIC, "steps_between_reads": 16},
+}
 # Packed rows and bags do not depend on their neighbours at all; padded products may round differently.
 EXACT = {"cpu": can_pack(CPU, torch.bfloat16), "static": False}
 

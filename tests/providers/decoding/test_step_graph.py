@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from providers.decoding.attention import RowAttention
 from providers.decoding.linear import CPU_MIN_ROWS
+from providers.decoding.plain import PlainBackend
 from providers.decoding.step_graph import EagerSteps, StepGraphs
 
 CPU = torch.device("cpu")
+# What a CUDA device can decode with; fused kernels are what it takes if it can.
+EAGER = {"backend": partial(PlainBackend, attention=RowAttention, steps=EagerSteps)}
+WAYS = {
+    "graphs": {"backend": partial(PlainBackend, attention=RowAttention, steps=StepGraphs)},
+    "fused": {"use_graphs": False},
+    "fused with graphs": {},
+}
 SCRATCH = 8
 
 
@@ -77,14 +87,16 @@ def test_eager_steps_run_at_least_the_rows_that_packed_weights_like():
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["graphs", "fused", "fused with graphs"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_graphs_equal_eager_steps(make_decoder, make_weights, make_prompt, dtype):
+def test_every_way_to_decode_equals_eager_steps(make_decoder, make_weights, make_prompt, dtype, kind):
     device = torch.device("cuda:0")
     several = [make_weights(seed=seed, dtype=dtype, device=device) for seed in (0, 1)]
     prompts = {slot: make_prompt(several[slot % 2], 5 + 9 * slot, seed=slot) for slot in range(6)}
     results = []
-    for steps in (EagerSteps, StepGraphs):
-        decoder = make_decoder(6, dtype, device, attention=RowAttention, steps=steps)
+    for parts in (EAGER, WAYS[kind]):
+        decoder = make_decoder(6, dtype, device, **parts)
+        decoder.warm_up(several[0])
         decoder.prefill(prompts)
         for slots in (range(6), [0, 3, 5], range(6)):
             decoder.decode(slots, 7)
@@ -99,6 +111,25 @@ def test_graphs_equal_eager_steps(make_decoder, make_weights, make_prompt, dtype
         same = next((i for i, (code, eager_code) in enumerate(pairs) if code != eager_code), None)
         atol = 1e-4 if dtype == torch.float32 else 0.1
         torch.testing.assert_close(latents[slot][:same], eager_latents[slot][:same], rtol=0, atol=atol)
+
+
+@pytest.mark.gpu
+def test_captured_passes_outlive_the_submission_that_they_were_captured_with(
+    make_decoder, make_weights, make_prompt
+):
+    device = torch.device("cuda:0")
+    decoder = make_decoder(4, torch.float32, device, **WAYS["fused with graphs"])
+    first, second = (make_weights(seed=seed, device=device) for seed in (0, 1))
+    decoder.warm_up(first)
+    decoder.forget(first)
+    del first
+    torch.cuda.empty_cache()
+    decoder.prefill({2: make_prompt(second, 20)})
+    decoder.decode([2], 50)
+    alone = make_decoder(4, torch.float32, device, **EAGER)
+    alone.prefill({0: make_prompt(second, 20)})
+    alone.decode([0], 50)
+    assert decoder.codes(2) == alone.codes(0)
 
 
 @pytest.mark.gpu

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
 
 from providers.decoding.attention import RowAttention
 from providers.decoding.decoder import Decoder
+from providers.decoding.plain import PlainBackend
 from providers.decoding.step_graph import StepGraphs
 from providers.interface import SamplingParams
 from providers.xtts.gpt import decoder_spec, prepare_gpt
 
 CPU = torch.device("cpu")
 TEXTS = ("t0", "t1", "t2", "t3")
+STATIC = partial(PlainBackend, attention=RowAttention, steps=StepGraphs)
 PATHS = {
     "": {},
-    ", static shapes": {"attention": RowAttention, "steps": StepGraphs, "steps_between_reads": 16},
+    ", static shapes": {"backend": STATIC, "steps_between_reads": 16},
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from providers.errors import EngineError, UnsupportedLanguage
-from server.scheduling.device import KINDS, is_fatal, open_device
+from server.scheduling.device import KINDS, _default_slots, is_fatal, open_device
 from server.settings import Settings
 
 
@@ -54,8 +54,15 @@ def test_a_device_that_is_not_here_is_named(settings, name):
 @pytest.mark.gpu
 def test_auto_takes_the_first_cuda_device(settings):
     device = open_device(settings.model_copy(update={"device": "auto"}))
-    assert (device.engine.device, device.engine.dtype, device.engine.num_slots) == ("cuda:0", "bfloat16", 64)
+    assert (device.engine.device, device.engine.dtype) == ("cuda:0", "bfloat16")
+    assert 16 <= device.engine.num_slots <= 1024
+    assert device.engine.kv_bytes is not None
     assert device.budgets.host_bytes > 0
+
+
+@pytest.mark.parametrize(("memory_gib", "slots"), [(1, 8), (24, 192), (139, 1024)])
+def test_a_larger_device_has_more_slots(memory_gib, slots):
+    assert _default_slots(KINDS["cuda"], memory_gib * 2**30) == slots
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)

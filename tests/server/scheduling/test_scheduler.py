@@ -533,3 +533,15 @@ def test_the_order_of_first_sounds_is_the_order_of_requests(bench, speak, length
     # Those that share a batch sound together or by length; nobody is overtaken by more than a batch.
     for place, request_id in enumerate(first_sounds(bench.events)):
         assert int(request_id[1:]) - place < num_slots
+
+
+def test_nobody_starts_without_memory_for_their_tokens(bench, speak, fake_family):
+    bench = bench(num_slots=4, room_for=2)
+    utterances = [speak(name, 30)[0] for name in "abcd"]
+    for utterance in utterances:
+        bench.submit([utterance])
+    bench.step()
+    assert bench.calls("prefill") == [(0, 1)]
+    bench.run()
+    for utterance in utterances:
+        check_complete(fake_family, utterance, bench.events)

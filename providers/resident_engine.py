@@ -1,0 +1,125 @@
+"""What the engines of all families have in common: submissions that come and go, slots that speak with one
+each, a decoder that all of them share.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from providers.decoding.blocks import DecoderWeights
+from providers.decoding.decoder import Decoder, DecoderSpec
+from providers.decoding.memory import raise_out_of_memory, return_freed_memory
+from providers.interface import EngineSettings, EngineSpec, HostWeights, Progress, Samples, Span
+from providers.vocoder.to_host import to_host
+
+
+class Resident(Protocol):
+    """One submission on the device. Compared by identity."""
+
+    @property
+    def decoder(self) -> DecoderWeights: ...
+
+
+class Occupant(Protocol):
+    """What vocoding a slot needs to know about its utterance."""
+
+    @property
+    def resident(self) -> Resident: ...
+
+
+R = TypeVar("R", bound=Resident)
+O = TypeVar("O", bound=Occupant)  # noqa: E741
+
+
+class ResidentEngine(ABC, Generic[R, O]):
+    """The part of `Engine` that doesn't depend on the family: see providers/interface.py."""
+
+    def __init__(
+        self, decoder: DecoderSpec, settings: EngineSettings, sample_rate_hz: int, first_chunk_tokens: int = 1
+    ) -> None:
+        self._device = torch.device(settings.device)
+        self._dtype: torch.dtype = getattr(torch, settings.dtype)
+        self._decoder = Decoder(
+            decoder,
+            settings.num_slots,
+            self._device,
+            self._dtype,
+            kv_bytes=_affordable(settings.kv_bytes, self._device),
+            use_graphs=settings.use_graphs,
+        )
+        self._residents: dict[str, R] = {}
+        self._occupants: dict[int, O] = {}
+        self._spec = EngineSpec(
+            num_slots=self._decoder.num_slots,
+            sample_rate_hz=sample_rate_hz,
+            max_tokens=decoder.max_tokens,
+            first_chunk_tokens=first_chunk_tokens,
+        )
+
+    @property
+    def spec(self) -> EngineSpec:
+        return self._spec
+
+    def room(self) -> int:
+        return self._decoder.room()
+
+    def load(self, weights: HostWeights) -> None:
+        with raise_out_of_memory(f"submission {weights.submission_id}"), torch.inference_mode():
+            resident = self._prepare(weights)
+            self._decoder.warm_up(resident.decoder)
+        return_freed_memory()
+        self._residents[weights.submission_id] = resident
+
+    def evict(self, submission_id: str) -> None:
+        resident = self._residents.pop(submission_id)
+        self._forget(resident)
+        self._decoder.forget(resident.decoder)
+        del resident
+        return_freed_memory()
+
+    def decode(self, slots: Sequence[int], num_steps: int) -> dict[int, Progress]:
+        return self._decoder.decode(slots, num_steps)
+
+    @torch.inference_mode()
+    def vocode(self, spans: Mapping[int, Span]) -> dict[int, Samples]:
+        groups: dict[Resident, dict[int, Span]] = {}
+        for slot, span in spans.items():
+            groups.setdefault(self._occupants[slot].resident, {})[slot] = span
+        waves: dict[int, Tensor] = {}
+        for group in groups.values():
+            waves.update(zip(group, self._waves(group), strict=True))
+        return to_host(waves)
+
+    def release(self, slots: Sequence[int]) -> None:
+        self._decoder.release(slots)
+        for slot in slots:
+            self._occupants.pop(slot, None)
+
+    @abstractmethod
+    def _prepare(self, weights: HostWeights) -> R:
+        """Copy a submission's weights to the device."""
+
+    @abstractmethod
+    def _waves(self, spans: Mapping[int, Span]) -> list[Tensor]:
+        """The samples that each span adds, on the device; their slots speak with one submission."""
+
+    def _forget(self, resident: R) -> None:
+        """Drop what else was kept of a submission that leaves the device."""
+
+    def _on_device(
+        self, tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None
+    ) -> dict[str, Tensor]:
+        return {name: tensor.to(self._device, dtype, non_blocking=True) for name, tensor in tensors.items()}
+
+
+def _affordable(kv_bytes: int | None, device: torch.device) -> int | None:
+    """Half of what is free goes to keys and values at most: submissions are still to come."""
+    if kv_bytes is None or device.type != "cuda":
+        return kv_bytes
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return min(kv_bytes, free_bytes // 2)
