@@ -16,6 +16,13 @@ from typing import Literal
 Kind = Literal["poisson", "constant", "ramp", "closed", "listeners"]
 
 OPEN: tuple[Kind, ...] = ("poisson", "constant", "ramp")
+TITLES: dict[Kind, str] = {
+    "poisson": "Open loop",
+    "constant": "Open loop, evenly spaced",
+    "ramp": "Open loop, ramp",
+    "closed": "Closed loop",
+    "listeners": "Paced listeners",
+}
 UNITS: dict[Kind, str] = {
     "poisson": "requests per second",
     "constant": "requests per second",

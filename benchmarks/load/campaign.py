@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,9 +31,13 @@ MEMORY_SAMPLES = 360  # of a soak, at most one per second
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How every run is run. The warm-up is asked and answered like the rest and doesn't count."""
+    """How every run is run. The warm-up is asked and answered like the rest and doesn't count.
+
+    `workloads` are those of targets that don't know the models or voices of `workload`, by name.
+    """
 
     workload: Workload
+    workloads: Mapping[str, Workload] = field(default_factory=dict)
     warm_up_s: float = 30.0
     duration_s: float = 120.0
     timeout_s: float = 60.0
@@ -173,7 +177,7 @@ class Campaign:
     def _run(self, plan: Plan, target: Target, load: Load, round_number: int, purpose: Purpose) -> Run:
         number = len(self.results.runs)
         share = Share(
-            workload=plan.workload,
+            workload=plan.workloads.get(target.name, plan.workload),
             load=load,
             duration_s=plan.warm_up_s + plan.duration_s,
             timeout_s=plan.timeout_s,

@@ -9,9 +9,10 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -70,6 +71,7 @@ def bench(
 
     Writes report.html, report.png, summary.json and requests.jsonl.
     """
+    from benchmarks.load.adapters import parse_target
     from benchmarks.load.campaign import Campaign, Plan
     from benchmarks.load.statistics import Objective
     from benchmarks.load.texts import read_set
@@ -80,8 +82,8 @@ def bench(
         plan = Plan(
             workload=Workload(
                 texts=tuple(text for name in names(texts) for text in read_set(name, kept)),
-                models=tuple(models or (DEFAULT_MODEL,)),
-                voices=tuple(voices or (DEFAULT_VOICE,)),
+                models=(DEFAULT_MODEL,),
+                voices=(DEFAULT_VOICE,),
                 formats=names(formats),
                 zipf=zipf,
                 new_voice_share=new_voice_share if new_voices else 0.0,
@@ -105,10 +107,20 @@ def bench(
             loads = list(_loads(DEFAULT_RATES, arrivals, None, None, None))
         _check_loads(loads, plan)
         more_fields = options.json_fields(fields)
-        asked = [
-            _prepared(text, api_key, more_fields, plan.workload, plan.timeout_s)
-            for text in targets or (options.DEFAULT_URL,)
-        ]
+        parsed = [parse_target(text, api_key, more_fields) for text in targets or (options.DEFAULT_URL,)]
+        all_names = [target.name for target in parsed]
+        if len(set(all_names)) < len(all_names):
+            raise ValueError(f"found {', '.join(all_names)}; expected names that differ: NAME=URL")
+        workloads = {
+            name: replace(
+                plan.workload,
+                models=options.of_target(models or (), name, all_names) or plan.workload.models,
+                voices=options.of_target(voices or (), name, all_names) or plan.workload.voices,
+            )
+            for name in all_names
+        }
+        plan = replace(plan, workloads=workloads)
+        asked = [_prepared(target, workloads[target.name], plan.timeout_s) for target in parsed]
     folder = output or Path(datetime.now().strftime("bench-%Y%m%d-%H%M%S"))
     campaign = Campaign(plan, asked, folder, _tell)
     with _reported(campaign):
@@ -142,13 +154,10 @@ def _check_loads(loads: Sequence[Load], plan: Plan) -> None:
         raise ValueError(f"--listeners: found {', '.join(plan.workload.formats)}; expected pcm or wav")
 
 
-def _prepared(
-    text: str, api_key: str | None, more_fields: dict[str, Any], workload: Workload, timeout_s: float
-) -> Target:
+def _prepared(target: Target, workload: Workload, timeout_s: float) -> Target:
     """The target, which has spoken with every model and voice of the workload once."""
-    from benchmarks.load.adapters import check_formats, find_voices, parse_target, prime
+    from benchmarks.load.adapters import check_formats, find_voices, prime
 
-    target = parse_target(text, api_key, more_fields)
     check_formats(target, workload.formats)
     target = find_voices(target, workload.voices)
     prime(target, workload, timeout_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,13 +49,19 @@ TextSets = Annotated[
 ]
 Languages = Annotated[list[str] | None, typer.Option("--language", help="Only texts in it; repeat for more.")]
 Models = Annotated[
-    list[str] | None, typer.Option("--model", help="Repeat for a mix, most popular first. [default: demo]")
+    list[str] | None,
+    typer.Option(
+        "--model", metavar="[TARGET=]NAME", help="Repeat for a mix, most popular first. [default: demo]"
+    ),
 ]
 Zipf = Annotated[
     float, typer.Option(min=0, help="How much more popular the first models are; 0: not at all.")
 ]
 Voices = Annotated[
-    list[str] | None, typer.Option("--voice", help="Repeat for a mix. [default: the target's default]")
+    list[str] | None,
+    typer.Option(
+        "--voice", metavar="[TARGET=]NAME", help="Repeat for a mix. [default: the target's default]"
+    ),
 ]
 NewVoices = Annotated[
     Path | None,
@@ -123,6 +130,13 @@ def span(text: str, option: str) -> tuple[float, float]:
 def names(text: str) -> tuple[str, ...]:
     """`short,long`"""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def of_target(values: Sequence[str], target: str, targets: Sequence[str]) -> tuple[str, ...]:
+    """The values that are a target's own, `TARGET=VALUE`; where it has none, those that are everybody's."""
+    owned = [(owner, value) for owner, equals, value in (text.partition("=") for text in values) if equals]
+    own = tuple(value for owner, value in owned if owner == target)
+    return own or tuple(text for text in values if text.partition("=")[0] not in targets or "=" not in text)
 
 
 def json_fields(texts: list[str] | None) -> dict[str, Any]:

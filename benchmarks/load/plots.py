@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
-from benchmarks.load.arrivals import UNITS, Kind
+from benchmarks.load.arrivals import OPEN, TITLES, UNITS, Kind
 from benchmarks.load.campaign import Results, Run, Soak
 from benchmarks.load.statistics import Objective, Percentiles, Summary, median_of
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 LIMIT_COLOUR = "#b22222"
 INK = "#102030"  # stands for the page's own text colour, which a dark page has too
+MAIN = "-"  # the line of a figure whose spread over rounds is shown
 PANEL_SIZE = (5.6, 3.4)  # inches
 STYLE = {
     "svg.fonttype": "none",
@@ -105,14 +106,19 @@ def _draw(panel: Panel, axes: Axes) -> None:
 def _panels_of(results: Results, kind: Kind, objective: Objective) -> list[Panel]:
     unit = UNITS[kind]
 
-    def against_load(draw: Callable[[Axes, str, str], None], label: str) -> Callable[[Axes], None]:
+    def against_load(
+        draw: Callable[[Axes, str, str], None], label: str, from_zero: bool = False
+    ) -> Callable[[Axes], None]:
         def drawn(axes: Axes) -> None:
             for target, colour in zip(results.targets, _colours(results), strict=True):
                 draw(axes, target, colour)
             _mark_capacity(axes, results, kind)
-            axes.set_xlabel(f"{kind}: {unit}")
+            if from_zero:
+                axes.set_ylim(bottom=0)
+            axes.set_xlabel(unit)
             axes.set_ylabel(label)
             axes.set_xlim(left=0)
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=kind not in OPEN))
 
         return drawn
 
@@ -127,51 +133,49 @@ def _panels_of(results: Results, kind: Kind, objective: Objective) -> list[Panel
         levels, medians, lows, highs = _series(results.of(target, kind), figure)
         name = f"{target} {label}" if len(results.targets) > 1 else label
         axes.plot(levels, medians, style, color=colour, label=name, marker="o", markersize=3.5, linewidth=1.4)
-        axes.fill_between(levels, lows, highs, color=colour, alpha=0.12, linewidth=0)
+        if style == MAIN:
+            axes.fill_between(levels, lows, highs, color=colour, alpha=0.15, linewidth=0)
 
     def latency(axes: Axes, target: str, colour: str) -> None:
-        for name, style in (("p50", ":"), ("p95", "-"), ("p99", "--")):
+        for name, style in (("p50", ":"), ("p95", MAIN), ("p99", "--")):
             line(axes, target, colour, name, style, lambda s, name=name: _of(s.ttfa_s, name))  # type: ignore[misc]
-        axes.axhline(objective.ttfa_s, color=LIMIT_COLOUR, linewidth=0.9)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda s, _: _seconds(s)))
-        axes.yaxis.set_minor_formatter(FuncFormatter(lambda s, _: ""))
+        _limit(axes, objective.ttfa_s, "objective")
+        _logarithmic(axes, _seconds)
 
     def continuity(axes: Axes, target: str, colour: str) -> None:
-        for limit, style in ((50, "-"), (100, "--"), (200, ":")):
+        for limit, style in ((50, MAIN), (100, "--"), (200, ":")):
             line(axes, target, colour, f"C{limit}", style, lambda s, limit=limit: _continuity(s, limit))  # type: ignore[misc]
         axes.set_ylim(-0.02, 1.04)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
     def throughput(axes: Axes, target: str, colour: str) -> None:
         line(axes, target, colour, "all audio", "--", lambda s: s.times_real_time)
-        line(axes, target, colour, "goodput", "-", lambda s: s.goodput_times_real_time)
-        axes.set_ylim(bottom=0)
+        line(axes, target, colour, "goodput", MAIN, lambda s: s.goodput_times_real_time)
 
     def rtf(axes: Axes, target: str, colour: str) -> None:
-        for name, style in (("p50", ":"), ("p99", "--")):
+        for name, style in (("p50", MAIN), ("p99", "--")):
             line(axes, target, colour, name, style, lambda s, name=name: _of(s.rtf, name))  # type: ignore[misc]
-        axes.axhline(1.0, color=LIMIT_COLOUR, linewidth=0.9)
-        axes.set_ylim(bottom=0)
+        _limit(axes, 1.0, "as fast as it is heard")
+        _logarithmic(axes, lambda ratio: f"{ratio:g}")
 
     return [
         Panel(
-            f"Audible TTFA, {kind}",
+            f"Audible TTFA: {TITLES[kind].lower()}",
             f"Time to the first audible sample against {unit}, with the objective as a line across.",
             against_load(latency, "scheduled → first audible sample"),
         ),
         Panel(
-            f"Continuity, {kind}",
+            f"Continuity: {TITLES[kind].lower()}",
             f"Share of answers whose longest underrun is at most 50, 100 and 200 ms, against {unit}.",
             against_load(continuity, "answers without a longer underrun"),
         ),
         Panel(
-            f"Goodput, {kind}",
+            f"Goodput: {TITLES[kind].lower()}",
             f"Seconds of audio per second, all of it and of answers within the objective, against {unit}.",
-            against_load(throughput, "seconds of audio per second"),
+            against_load(throughput, "seconds of audio per second", from_zero=True),
         ),
         Panel(
-            f"RTF, {kind}",
+            f"RTF: {TITLES[kind].lower()}",
             f"Seconds from schedule to end per second of audio, against {unit}.",
             against_load(rtf, "seconds per second of audio"),
         ),
@@ -192,11 +196,36 @@ def _memory_panel(soak: Soak, run: Run) -> Panel:
     return Panel(f"Memory under {run.load.label}", "Memory of the server over the soak.", draw)
 
 
+def _limit(axes: Axes, value: float, label: str) -> None:
+    axes.axhline(value, color=LIMIT_COLOUR, linewidth=0.9)
+    # At the right end, just above the line.
+    axes.annotate(
+        label,
+        (1.0, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="right",
+        color=LIMIT_COLOUR,
+        fontsize=7.5,
+    )
+
+
+def _logarithmic(axes: Axes, show: Callable[[float], str]) -> None:
+    """With a label at 1, 2 and 5 of each decade: a sweep often spans less than one."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _mark_capacity(axes: Axes, results: Results, kind: Kind) -> None:
     for target, colour in zip(results.targets, _colours(results), strict=True):
         for found in results.capacities:
             if (found.target, found.kind) == (target, kind) and found.highest is not None:
-                axes.axvline(found.highest, color=colour, linewidth=0.9, linestyle=(0, (1, 1)))
+                axes.axvline(
+                    found.highest, color=colour, linewidth=1.2, linestyle=(0, (1, 1)), label="capacity"
+                )
 
 
 def _colours(results: Results) -> list[str]:

@@ -15,10 +15,11 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.load.arrivals import UNITS, Kind
+from benchmarks.load.arrivals import TITLES, UNITS, Kind
 from benchmarks.load.campaign import Campaign, Plan, Results, Run
 from benchmarks.load.plots import Panel, panels, save_png, svg
 from benchmarks.load.statistics import Objective, Percentiles, Summary, median_of
+from benchmarks.load.workload import Workload
 
 Figure = Callable[[Summary], float | None]
 
@@ -61,13 +62,17 @@ COLUMNS = (
     Column("requests", lambda s: float(s.requests), _number),
     Column("success", lambda s: s.success, _share, less_is_better=False),
     Column("audible TTFA p50", _percentile("ttfa_s", "p50"), _milliseconds, less_is_better=True),
-    Column("p90", _percentile("ttfa_s", "p90"), _milliseconds, less_is_better=True),
-    Column("p95", _percentile("ttfa_s", "p95"), _milliseconds, less_is_better=True),
-    Column("p99", _percentile("ttfa_s", "p99"), _milliseconds, less_is_better=True),
+    Column("audible TTFA p90", _percentile("ttfa_s", "p90"), _milliseconds, less_is_better=True),
+    Column("audible TTFA p95", _percentile("ttfa_s", "p95"), _milliseconds, less_is_better=True),
+    Column("audible TTFA p99", _percentile("ttfa_s", "p99"), _milliseconds, less_is_better=True),
+    Column("first sample p50", _percentile("first_audio_s", "p50"), _milliseconds, less_is_better=True),
     Column("leading silence p50", _percentile("leading_silence_s", "p50"), _milliseconds),
-    Column("C50", _underrun("share_up_to_50_ms"), _share, less_is_better=False),
+    Column("C50: underruns ≤ 50 ms", _underrun("share_up_to_50_ms"), _share, less_is_better=False),
+    Column("C100", _underrun("share_up_to_100_ms"), _share, less_is_better=False),
+    Column("C200", _underrun("share_up_to_200_ms"), _share, less_is_better=False),
     Column("underruns", _underrun("count"), _number),
-    Column("longest", _underrun("longest_s"), _milliseconds, less_is_better=True),
+    Column("underruns in all", _underrun("total_s"), _milliseconds),
+    Column("longest underrun", _underrun("longest_s"), _milliseconds, less_is_better=True),
     Column("complete", lambda s: None if s.completeness is None else s.completeness.share, _share),
     Column("RTF p50", _percentile("rtf", "p50"), _number, less_is_better=True),
     Column("RTF p99", _percentile("rtf", "p99"), _number, less_is_better=True),
@@ -139,10 +144,9 @@ def verdicts(results: Results, objective: Objective) -> Iterable[str]:
 
 
 def _tables(results: Results) -> str:
-    kinds = [kind for kind in UNITS if any(results.of(target, kind) for target in results.targets)]
-    parts = [_load_table(results, kind) for kind in kinds]
-    if len(results.targets) > 1:
-        parts += [_ratio_table(results, kind) for kind in kinds]
+    shown = [(kind, target) for kind in UNITS for target in results.targets if results.of(target, kind)]
+    parts = [_load_table(results, kind, target) for kind, target in shown]
+    parts += [_ratio_table(results, kind, other) for kind, other in shown if other != results.targets[0]]
     parts += [_part_table(results)]
     errors = [(run, found) for run in results.runs for found in run.summary.errors.items()]
     if errors:
@@ -154,40 +158,46 @@ def _tables(results: Results) -> str:
     return "".join(parts)
 
 
-def _load_table(results: Results, kind: Kind) -> str:
-    rows = []
-    for target in results.targets:
-        runs = results.of(target, kind)
-        for level in sorted({run.level for run in runs}):
-            of_level = [run for run in runs if run.level == level]
-            met = sum(run.summary.meets_objective for run in of_level)
-            cells = [_cell([run.summary for run in of_level], column) for column in COLUMNS]
-            rows.append([escape(target), of_level[0].load.label, *cells, _met(met, of_level)])
-    title = f"{kind}: {UNITS[kind]}; medians of rounds, lowest to highest in brackets"
-    return _table(title, ["target", "load", *(column.title for column in COLUMNS), "objective"], rows)
+def _load_table(results: Results, kind: Kind, target: str) -> str:
+    """A column per level."""
+    runs = results.of(target, kind)
+    by_level = {
+        level: [run for run in runs if run.level == level] for level in sorted({r.level for r in runs})
+    }
+    rows = [
+        [column.title, *(_cell([run.summary for run in of_level], column) for of_level in by_level.values())]
+        for column in COLUMNS
+    ]
+    rows.append(["objective", *(_met(of_level) for of_level in by_level.values())])
+    several = "; medians of rounds, lowest to highest in brackets" if len(runs) > len(by_level) else ""
+    title = f"{target}, {TITLES[kind].lower()}{several}"
+    return _table(title, [UNITS[kind], *(f"{level:.3g}" for level in by_level)], rows)
 
 
-def _met(met: int, runs: Sequence[Run]) -> str:
+def _met(runs: Sequence[Run]) -> str:
+    met = sum(run.summary.meets_objective for run in runs)
     if met == len(runs):
         return '<span class="good">met</span>'
     missed = next(run.summary.misses for run in runs if run.summary.misses)
-    often = "" if met == 0 else f" ({met} of {len(runs)} met it)"
-    return f'<span class="bad">missed</span>{often}: {escape("; ".join(missed))}'
+    often = "" if met == 0 else f" in {len(runs) - met} of {len(runs)}"
+    return f'<span class="bad">missed</span>{often}<br><small>{"<br>".join(map(escape, missed))}</small>'
 
 
-def _ratio_table(results: Results, kind: Kind) -> str:
-    """Every other target over the first, round by round: what slows the machine slows both."""
-    first, *others = results.targets
-    columns = [column for column in COLUMNS if column.less_is_better is not None]
-    rows = []
-    for other in others:
-        for level in sorted({run.level for run in results.of(other, kind)}):
-            pairs = list(_pairs(results.of(first, kind, level), results.of(other, kind, level)))
-            if pairs:
-                cells = [_ratio(pairs, column) for column in columns]
-                rows.append([f"{escape(other)} / {escape(first)}", f"{level:g}", *cells])
-    title = f"{kind}: ratios, medians of rounds"
-    return _table(title, ["targets", "level", *(column.title for column in columns)], rows)
+def _ratio_table(results: Results, kind: Kind, other: str) -> str:
+    """Another target over the first, round by round: what slows the machine slows both."""
+    first = results.targets[0]
+    pairs = {
+        level: list(_pairs(results.of(first, kind, level), results.of(other, kind, level)))
+        for level in sorted({run.level for run in results.of(other, kind)})
+    }
+    pairs = {level: of_level for level, of_level in pairs.items() if of_level}
+    rows = [
+        [column.title, *(_ratio(of_level, column) for of_level in pairs.values())]
+        for column in COLUMNS
+        if column.less_is_better is not None
+    ]
+    title = f"{other} / {first}, {TITLES[kind].lower()}; medians of rounds, lowest to highest in brackets"
+    return _table(title, [UNITS[kind], *(f"{level:.3g}" for level in pairs)], rows) if pairs else ""
 
 
 def _pairs(firsts: Sequence[Run], others: Sequence[Run]) -> Iterable[tuple[Summary, Summary]]:
@@ -208,7 +218,7 @@ def _ratio(pairs: Sequence[tuple[Summary, Summary]], column: Column) -> str:
     middle = ratios[(len(ratios) - 1) // 2]
     is_better = middle < 1 if column.less_is_better else middle > 1
     colour = "" if 0.98 < middle < 1.02 else ' class="good"' if is_better else ' class="bad"'
-    span = f" <small>[{ratios[0]:.2f}, {ratios[-1]:.2f}]</small>" if len(ratios) > 1 else ""
+    span = f"<br><small>[{ratios[0]:.2f}, {ratios[-1]:.2f}]</small>" if len(ratios) > 1 else ""
     return f"<span{colour}>{middle:.2f}×</span>{span}"
 
 
@@ -244,7 +254,7 @@ def _cell(summaries: Sequence[Summary], column: Column) -> str:
     known = [value for summary in summaries if (value := column.figure(summary)) is not None]
     if len(known) < 2 or min(known) == max(known):
         return column.show(median)
-    return f"{column.show(median)} <small>[{column.show(min(known))}, {column.show(max(known))}]</small>"
+    return f"{column.show(median)}<br><small>[{column.show(min(known))}, {column.show(max(known))}]</small>"
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -282,14 +292,21 @@ def _facts(plan: Plan, command: str) -> dict[str, Any]:
         "measured": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "client": f"{_processor()}, {os.cpu_count()} processors, Python {platform.python_version()}",
         "texts": f"{len(workload.texts)} of {', '.join(sets)}",
-        "models": ", ".join(workload.models) + (f", Zipf {workload.zipf:g}" if workload.models[1:] else ""),
-        "voices": ", ".join(workload.voices)
+        "models": _of_targets(plan, lambda asked: asked.models) + f", Zipf {workload.zipf:g}",
+        "voices": _of_targets(plan, lambda asked: asked.voices)
         + (f", {workload.new_voice_share:.0%} new" if plan.new_voice_recording else ""),
         "formats": ", ".join(workload.formats),
         "window": f"{plan.duration_s:g} s after a warm-up of {plan.warm_up_s:g} s, {plan.rounds} rounds",
         "seed": plan.seed,
         "client lag allowed": f"{1e3 * plan.max_lag_s:g} ms (p99)",
     }
+
+
+def _of_targets(plan: Plan, values: Callable[[Workload], tuple[str, ...]]) -> str:
+    asked = {name: ", ".join(values(workload)) for name, workload in plan.workloads.items()}
+    if len(set(asked.values())) < 2:
+        return next(iter(asked.values()), ", ".join(values(plan.workload)))
+    return "; ".join(f"{name}: {told}" for name, told in asked.items())
 
 
 def _processor() -> str:

@@ -54,6 +54,7 @@ def test_a_campaign_from_its_command_to_its_page(bench, stand_in, tmp_path: Path
         (["--arrivals", "bursts"], "--arrivals: found 'bursts'; expected poisson or constant"),
         (["--texts", "longer"], "found 'longer'; expected one of long"),
         (["--listeners", "2", "--format", "mp3"], "--listeners: found mp3; expected pcm or wav"),
+        (["http://127.0.0.1:9"], "expected names that differ: NAME=URL"),
         (["--field", "stream=yes"], "--field: found 'stream=yes'; expected NAME=JSON"),
     ],
 )
@@ -74,3 +75,18 @@ def test_a_target_that_cannot_be_asked_is_told_in_a_line(bench, target: str, tol
     result = bench(target, "--duration", "1")
     assert result.exit_code == 1
     assert told in " ".join(result.output.split())
+
+
+def test_models_and_voices_can_be_one_targets_own(bench, stand_in, tmp_path: Path):
+    result = bench(
+        f"ours={stand_in.url}", f"theirs=openai+{stand_in.url}", "--rate", "3",
+        "--duration", "1", "--warm-up", "0",
+        "--model", "anna", "--model", "theirs=tts-1", "--voice", "theirs=alloy",
+        "--ttfa-ms", "60000", "--max-lag-ms", "60000", "-o", str(tmp_path),
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    asked = {(body["model"], body["voice"]) for _, body in stand_in.bodies}
+    assert asked == {("anna", "default"), ("tts-1", "alloy")}
+    page = (tmp_path / "report.html").read_text()
+    assert "theirs / ours" in page
+    assert "ours: anna; theirs: tts-1" in page

@@ -97,8 +97,9 @@ def test_the_page_says_what_was_found(page: References, campaign: Campaign):
     assert "steady" in text
     assert page.tags.count("svg") == 2 * 4 + 1  # four figures for each kind of load, and memory
     assert "status 429: busy" in text
-    for run in campaign.results.runs:
-        assert run.load.label in text
+    for target in campaign.results.targets:
+        assert f"{target}, open loop; medians of rounds" in text
+        assert f"{target}, paced listeners; medians of rounds" in text
 
 
 def test_ratios_compare_round_with_round(page: References):
