@@ -36,7 +36,6 @@ _POLICY = (
 _FILE_HEADERS = {"X-Content-Type-Options": "nosniff"}
 _PAGE_HEADERS = _FILE_HEADERS | {
     "Cache-Control": "no-cache",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "same-origin",

@@ -20,6 +20,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
           {t.name}
         </a>
         <Navigation />
+        <Choice label={t.language} names={t.languages} choices={LANGUAGES} chosen={language} />
       </header>
       <main id="content" tabIndex={-1}>
         {children}
@@ -31,10 +32,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
             {t.api}
           </a>
         </p>
-        <div class="preferences">
-          <Choice label={t.language} names={t.languages} choices={LANGUAGES} chosen={language} />
-          <Choice label={t.theme} names={t.themes} choices={THEMES} chosen={theme} />
-        </div>
+        <Choice label={t.theme} names={t.themes} choices={THEMES} chosen={theme} />
       </footer>
     </div>
   );

@@ -246,6 +246,7 @@ export const en = {
     speak: "Speak",
     speakAgain: "Speak anew",
     shortcut: "or Ctrl + Enter",
+    brokeOff: "The speech broke off: the server failed, or the connection did. What had arrived can be heard; try again for the rest.",
     noModels: "Nobody has submitted a voice model yet, so there is no one to speak.",
     contribute: "Contribute a model",
     controls: "Delivery",

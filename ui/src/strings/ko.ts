@@ -246,6 +246,7 @@ export const ko: Strings = {
     speak: "말하기",
     speakAgain: "새로 말하기",
     shortcut: "또는 Ctrl + Enter",
+    brokeOff: "음성이 중간에 끊겼습니다. 서버나 연결에 문제가 생겼습니다. 도착한 부분은 들을 수 있으니, 나머지는 다시 시도하세요.",
     noModels: "아직 제출된 음성 모델이 없어서 말할 목소리가 없습니다.",
     contribute: "모델 기여하기",
     controls: "말하는 방식",

@@ -27,9 +27,7 @@ export function Dial({ label, hint, value, preset, min, max, step, onChange }: D
         {t.reset}
         <span class="unseen"> {label}</span>
       </button>
-      <output class="figures" for={id}>
-        {shown ?? "–"}
-      </output>
+      <span class="value figures">{shown ?? "–"}</span>
       <input
         id={id}
         type="range"

@@ -1,4 +1,5 @@
-import { send } from "../../api";
+import { ApiError, send } from "../../api";
+import { strings } from "../../strings";
 
 /** The sampling fields of a request, each left out where the submission's default shall hold. */
 export interface Sampling {
@@ -37,7 +38,7 @@ export function request(wish: Wish, format: Format, signal?: AbortSignal): Promi
 
 /**
  * Samples of a pcm response as they arrive.
- * @throws TypeError where the server breaks off, the AbortError of the request's signal.
+ * @throws ApiError where the server breaks off, the AbortError of the request's signal.
  */
 export async function* samplesOf(response: Response): AsyncGenerator<Int16Array> {
   let odd = new Uint8Array();
@@ -79,8 +80,11 @@ async function* chunks(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Ar
   const reader = body.getReader();
   try {
     for (let part = await reader.read(); !part.done; part = await reader.read()) yield part.value;
+  } catch (error) {
+    // A body that ends too early is a TypeError to fetch, as many other things are.
+    throw error instanceof TypeError ? new ApiError(strings.value.playground.brokeOff, 0, "broke_off") : error;
   } finally {
-    await reader.cancel();
+    reader.releaseLock();
   }
 }
 
