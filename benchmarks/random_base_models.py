@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -41,8 +42,8 @@ def write_hubert(folder: Path, layers: int = HUBERT_LAYERS) -> Path:
         do_stable_layer_norm=False,
     )
     config.save_pretrained(folder)
-    weights = transformers.HubertModel(config).half().state_dict()
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    model: Any = transformers.HubertModel(config)
+    save_file(model.half().state_dict(), folder / "model.safetensors", {"format": "pt"})
     preprocessor = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 16_000}
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     return folder

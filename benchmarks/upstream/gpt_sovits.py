@@ -121,7 +121,8 @@ class Model:
             data.filter_length // 2 + 1, 32, **{"p_dropout": 0.0, **config, "semantic_frame_rate": "25hz"}
         )
         self.vits.load_state_dict({n: t.float() for n, t in sovits["weight"].items()}, strict=False)
-        self.hubert = HubertModel.from_pretrained(inputs / "hubert", local_files_only=True).float()
+        hubert: Any = HubertModel.from_pretrained(inputs / "hubert", local_files_only=True)
+        self.hubert = hubert.float()
         self.speaker = load_speaker_network(inputs / "eres2netv2")
         self.reference = inputs / "submission" / "reference.wav"
         for module in (self.t2s, self.vits, self.hubert):
