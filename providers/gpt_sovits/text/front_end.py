@@ -27,7 +27,7 @@ class GptSovitsTextFrontEnd:
 
     @staticmethod
     def warm_up() -> None:
-        """English only: the dictionaries of the others take 100 MB each."""
+        """English only: the others' dictionaries take 0.3 to 0.7 s and 40 to 115 MB each, at a first text."""
         english.phones("Known words, and wugs.", symbol_table("v2"))
 
     @property
