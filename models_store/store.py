@@ -122,25 +122,33 @@ class ModelsStore:
             yield folder
 
     def submit(
-        self, path: Path, name: str, progress: ProgressCallback | None = None, limits: Limits | None = None
+        self,
+        path: Path,
+        name: str | None,
+        progress: ProgressCallback | None = None,
+        limits: Limits | None = None,
     ) -> Published:
-        """Check, convert and publish an upload: a folder, .zip, .tar or .tar.gz.
+        """Check, convert and publish an upload: a folder, .zip, .tar or .tar.gz. None: without a name.
 
         Raises SubmissionError with every problem of a refused upload, BadName, NotFound.
         """
         from models_store.intake import read_submission
 
-        check_name(name)  # before minutes of reading
+        if name is not None:
+            check_name(name)  # before minutes of reading
         with self.scratch() as scratch:
             return self.publish(read_submission(path, scratch, progress, limits), name, progress)
 
-    def publish(self, checked: Checked, name: str, progress: ProgressCallback | None = None) -> Published:
-        """Move converted files from a `scratch()` folder into the store and point the name to them.
+    def publish(
+        self, checked: Checked, name: str | None, progress: ProgressCallback | None = None
+    ) -> Published:
+        """Move converted files from a `scratch()` folder into the store and point the name, if any, to them.
 
         Raises SubmissionError with every problem of a refused upload, BadName.
         """
         converted = checked.accepted()
-        check_name(name)
+        if name is not None:
+            check_name(name)
         with storage_errors(self.root):
             files = _digest([*converted.files.values(), converted.recording], progress)
             submission = _submission(converted, files)
@@ -149,7 +157,7 @@ class ModelsStore:
                 is_new = self.layout.submissions.add(submission)
                 if not is_new:
                     submission = self.layout.submissions.get(submission.id)
-                replaced_id = self.layout.submissions.set_name(name, submission.id)
+                replaced_id = None if name is None else self.layout.submissions.set_name(name, submission.id)
             self._collect_what_it_can_now()
         report = self.base_models.completed(checked.report)
         return Published(submission, report, is_new, replaced_id)

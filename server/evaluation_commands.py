@@ -247,8 +247,10 @@ def _own_server(settings: Settings) -> Iterator[httpx.Client]:
             if not port.isdecimal():
                 raise ServerError(f"the server didn't start; its last words: {_last_line(log_path)}")
             local = settings.model_copy(update={"host": "127.0.0.1", "port": int(port)})
-            if (server := find_server(local)) is None:
-                raise ServerError(f"the server that was started doesn't answer; {log_path} says why.")
+            deadline = time.monotonic() + START_S
+            while (server := find_server(local)) is None:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise ServerError(f"the server didn't start; its last words: {_last_line(log_path)}")
             yield server
         finally:
             process.terminate()

@@ -23,6 +23,7 @@ import structlog
 from models_store.store import ModelsStore
 from server import child, logs
 from server.demo_voices import submit_demo_voices
+from server.evaluation.extra import complaint
 from server.http.process import GRACE_S, clear_metrics
 from server.scheduling.address import run_folder
 from server.settings import Settings
@@ -63,6 +64,7 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT. Raises CannotServe."""
     check_exposure(settings)
+    check_gate(settings)
     with only_server(settings.home_path), listen(settings.host, settings.port) as listener:
         clear_metrics(settings)
         store = ModelsStore(settings.store_path)
@@ -86,6 +88,12 @@ def check_exposure(settings: Settings) -> None:
             "127.0.0.1, or a key. Set VOICECORE_API_KEY, or VOICECORE_ALLOW_PUBLIC_WITHOUT_KEY=true to let "
             "everybody in who reaches this address."
         )
+
+
+def check_gate(settings: Settings) -> None:
+    """Raises CannotServe where submissions are to be evaluated and can't be."""
+    if settings.gate and (missing := complaint()):
+        raise CannotServe(f"VOICECORE_GATE is set, so submissions are evaluated, and {missing}")
 
 
 def _is_loopback(host: str) -> bool:

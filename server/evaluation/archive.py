@@ -130,6 +130,10 @@ class Archive:
             progress = Progress(**_read_json(folder / "progress.json"))
         return State("running" if is_flocked(folder / "lock") else "waiting", progress, None)
 
+    def is_finished(self, evaluation_id: str) -> bool:
+        """Also for one that nobody has asked for."""
+        return (self._plans / evaluation_id / "result.json").exists()
+
     @contextmanager
     def held(self, evaluation_id: str) -> Iterator[None]:
         """Work on it alone. Raises BlockingIOError where somebody else does, UnknownEvaluation."""

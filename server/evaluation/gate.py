@@ -1,7 +1,8 @@
 """The operator's bounds: a submission whose evaluation falls under one of them gets no name.
 
 `VOICECORE_GATE='["cer<=0.25", "dnsmos>=2.8"]'`: a measure, a comparison, a number. Means over sentences are
-compared, of the pinned texts in the submission's first language. What couldn't be measured meets no bound.
+compared, of the pinned English texts, or those in its first language where a submission speaks no English.
+What couldn't be measured meets no bound.
 """
 
 from __future__ import annotations

@@ -188,8 +188,8 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _evaluations(request: Request) -> Evaluations:
+def evaluations_of(request: Request) -> Evaluations:
     return cast(Evaluations, request.app.state.evaluations)
 
 
-Evaluating = Annotated[Evaluations, Depends(_evaluations)]
+Evaluating = Annotated[Evaluations, Depends(evaluations_of)]

@@ -11,7 +11,8 @@ from markupsafe import Markup, escape
 from server.evaluation.measures import MEASURES, Measure
 
 STRIP_WIDTH, ROW_HEIGHT, AXIS_HEIGHT, MARGIN = 460, 34, 22, 12
-RADAR_SIZE, RADAR_RADIUS = 420, 132
+RADAR_SIZE, RADAR_RADIUS = 420, 150
+RADAR_VIEW = "-70 30 560 360"  # room for the labels beside it
 NUM_RINGS = 4
 GOLDEN_ANGLE = 0.618034  # spreads dots that lie on each other, the same way each time
 
@@ -51,9 +52,9 @@ def radar(axes: Sequence[str], means: Sequence[Mapping[str, float]]) -> Markup:
         )
         for number, values in enumerate(means)
     )
-    return Markup(
-        '<svg class="radar" viewBox="0 0 {0} {0}" role="img" aria-label="Radar">{1}{2}{3}</svg>'
-    ).format(RADAR_SIZE, rings, labels, shapes)
+    return Markup('<svg class="radar" viewBox="{}" role="img" aria-label="Radar">{}{}{}</svg>').format(
+        RADAR_VIEW, rings, labels, shapes
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from models_store.errors import InUse, NotFound
 from models_store.report import GIB
 from server.errors import WorkerLost
 from server.http.errors import Refused
+from server.http.evaluations import Evaluating, evaluations_of
+from server.http.gate import reading_gated, require_admitted
 from server.http.intakes import INTAKE_ID, Read, reading_submission
 from server.http.openapi import multipart_archive_or
 from server.http.schemas import Deleted, Intake, Submission, SubmissionList, SubmissionName, UploadedFiles
@@ -67,7 +69,7 @@ async def _receive(
         message = "found no `name`; expected what to call the submission."
         raise Refused(422, message, "invalid_value", "name")
     check_name(name)
-    read = _reading(services, _submitted(upload.files, folder), name)
+    read = _reading(request, services, _submitted(upload.files, folder), name)
     return services.intakes.start(read, name, held.pop_all())
 
 
@@ -82,7 +84,7 @@ async def _take_uploads(request: Request, services: Services, folder: Path, held
     with storage_errors(services.store.root):
         files = await asyncio.to_thread(services.uploads.gather, ids, "submission", folder)
     remove = partial(services.uploads.remove, *ids)
-    read = _reading(services, _submitted(files, folder), asked.name)
+    read = _reading(request, services, _submitted(files, folder), asked.name)
     return services.intakes.start(read, asked.name, held.pop_all(), remove)
 
 
@@ -100,8 +102,10 @@ async def get_submission(name: str, services: Serving) -> Submission | Intake:
 
 
 @router.put("/{name}")
-async def set_name(name: str, body: SubmissionName, services: Serving) -> Submission:
+async def set_name(name: str, body: SubmissionName, services: Serving, evaluations: Evaluating) -> Submission:
     """Let a name mean another submission, or give a submission one more name."""
+    if services.settings.gate:
+        await asyncio.to_thread(require_admitted, evaluations, body.submission)
     await asyncio.to_thread(services.store.alias, name, body.submission)
     return await asyncio.to_thread(_one_submission, services, name)
 
@@ -128,8 +132,11 @@ async def _answer(intake_id: str, services: Services, wait: bool) -> Response:
     return JSONResponse(intake.model_dump(), 201 if intake.status == "published" else 202, location)
 
 
-def _reading(services: Services, path: Path, name: str) -> Read:
-    return reading_submission(services.store, path, name, round(services.settings.max_upload_gib * GIB))
+def _reading(request: Request, services: Services, path: Path, name: str) -> Read:
+    max_upload_bytes = round(services.settings.max_upload_gib * GIB)
+    if services.settings.gate:
+        return reading_gated(evaluations_of(request), path, name, max_upload_bytes)
+    return reading_submission(services.store, path, name, max_upload_bytes)
 
 
 async def _evict(services: Services, submission_id: str) -> None:
