@@ -144,6 +144,9 @@ def export_contributions(
     contribution: Annotated[
         list[str] | None, typer.Option(help="An id; may be given again. Default: all that are here.")
     ] = None,
+    recogniser: Annotated[
+        str, typer.Option(help="Who writes down what is said: auto, or its name; none leaves it empty.")
+    ] = "none",
     home: Home = None,
 ) -> None:
     """Cut recordings into segments for training.
@@ -152,13 +155,14 @@ def export_contributions(
     """
     from server import console
     from server.voice_data.export import FORMATS, export
+    from server.voice_data.transcribing import transcriber
 
     if format_name not in FORMATS:
         raise typer.BadParameter(f"expected one of {', '.join(FORMATS)}", param_hint="--format")
     library = _library(home)
     chosen = [library.get(each) for each in contribution or ()] or library.contributions()
     present = [each for each in chosen if each.withdrawn_at is None]
-    exported = export(library, present, folder, format_name)
+    exported = export(library, present, folder, format_name, transcriber(recogniser, home))
     minutes = exported.duration_s / 60
     console.out.print(f"{exported.num_segments} segments, {minutes:.1f} minutes, in {folder}", markup=False)
 

@@ -33,7 +33,7 @@ LSTM_TENSORS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 LEVEL_DBFS = -30.0  # softer windows are raised to it, as in the encoder's training
 VOICED_SHARE = 0.6
 MAX_WINDOWS = 480
-BATCH = 64
+BATCH = 32
 MAX_MOMENTS = 20
 MIN_CLUSTER = 3  # windows
 # Set from the labelled set of the tests. Two voices' clusters are always nearer than the first; up to the

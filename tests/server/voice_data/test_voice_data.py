@@ -113,6 +113,13 @@ def test_exports_are_what_trainers_read(
     assert manifest["contributions"][0]["declaration"]["source"] == "two synthesisers"
 
 
+def test_a_recogniser_fills_the_transcripts(home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pocketsphinx")
+    exported = run(home, "export", str(tmp_path / "out"), "--recogniser", "pocketsphinx")
+    assert exported.exit_code == 0, exported.output
+    assert "fox" in (tmp_path / "out" / "metadata.csv").read_text()
+
+
 def test_an_export_does_not_write_over_anything(home: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
     refused = run(home, "export", str(tmp_path))

@@ -1,0 +1,186 @@
+/**
+ * Recordings on their way: sent, listened to by the server, declared and taken in.
+ *
+ * It belongs to no component, so it goes on while the reader looks at other pages.
+ */
+import { signal } from "@preact/signals";
+
+import { ApiError, getJson, postJson } from "../../api";
+import type { ChosenFile } from "../../upload/chosenFiles";
+import { giveUp, sendFile } from "../../upload/resumable";
+
+export type Verdict = "accepted" | "accepted_with_warnings" | "refused";
+
+export interface Moment {
+  measurement: string;
+  start_s: number;
+  end_s: number;
+}
+
+export interface Finding {
+  rule: string;
+  severity: "warning" | "refusal";
+  measurement: string;
+  value: number | string | null;
+  bound: number | null;
+  message: string;
+  moments: Moment[];
+}
+
+export interface LookedAt {
+  file: string;
+  verdict: Verdict;
+  not_wav: string | null;
+  duplicate_of: string | null;
+  measurements: Record<string, number | string | null>;
+  findings: Finding[];
+  /** Lowest and highest sample of even pieces, by turns. */
+  waveform: number[];
+}
+
+export interface Contribution {
+  id: string;
+  contributed_at: string;
+  language: string | null;
+  declaration: { licence: string; source: string };
+  recordings: { file: string; duration_s: number; verdict: Verdict }[];
+  receipt: string;
+  withdrawn_at: string | null;
+}
+
+export interface Intake {
+  id: string;
+  status: "waiting" | "running" | "published" | "checked" | "refused" | "failed";
+  progress: { phase: string; done_bytes: number; total_bytes: number } | null;
+  contribution: Contribution | null;
+  recordings: LookedAt[] | null;
+  error: { message: string; code: string; http_status: number } | null;
+}
+
+export interface Declaration {
+  version: string;
+  licence: string;
+  source: string;
+  contributor: string;
+  language: string;
+  right_to_share: boolean;
+  speaker_consent: boolean;
+  authentic_source: boolean;
+}
+
+export type Stage =
+  | { at: "choosing" }
+  | { at: "sending"; done: number; total: number; isInterrupted: boolean }
+  | { at: "listening"; done: number; total: number }
+  | { at: "looked"; recordings: LookedAt[]; error: unknown }
+  | { at: "contributed"; contribution: Contribution; recordings: LookedAt[] }
+  | { at: "failed"; error: unknown };
+
+const POLL_MS = 400;
+const LOST_POLL_MS = 2000;
+
+export const stage = signal<Stage>({ at: "choosing" });
+
+let files: readonly ChosenFile[] = [];
+let addresses: string[] = [];
+let stopping = new AbortController();
+
+/** The reader's own copy of a recording; undefined where it came in a zip. */
+export function localFile(name: string): File | undefined {
+  return files.find(({ path }) => path === name)?.file;
+}
+
+/** Sends what was chosen and has it listened to; nothing is kept. */
+export function look(chosen: readonly ChosenFile[]): void {
+  forget();
+  files = chosen;
+  void run(async (signal) => {
+    await sendAll(signal);
+    const intake = await handIn({ check: true }, signal);
+    stage.value = { at: "looked", recordings: intake.recordings!, error: null };
+  });
+}
+
+/** Declares what was looked at and hands it in. */
+export function contribute(declaration: Declaration): void {
+  const before = stage.value;
+  if (before.at !== "looked") return;
+  void run(async (signal) => {
+    try {
+      const { contribution, recordings } = await handIn({ ...declaration }, signal);
+      stage.value = contribution ? { at: "contributed", contribution, recordings: recordings! } : { at: "looked", recordings: recordings!, error: null };
+      if (contribution) addresses = []; // the server has removed them
+    } catch (error) {
+      if (signal.aborted) throw error;
+      stage.value = { ...before, error };
+    }
+  });
+}
+
+/** Another choice; what was sent is given up. */
+export function forget(): void {
+  stopping.abort();
+  for (const address of addresses) void giveUp(address);
+  files = [];
+  addresses = [];
+  stage.value = { at: "choosing" };
+}
+
+async function run(steps: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  stopping.abort();
+  stopping = new AbortController();
+  const { signal } = stopping;
+  try {
+    await steps(signal);
+  } catch (error) {
+    if (!signal.aborted) stage.value = { at: "failed", error };
+  }
+}
+
+async function sendAll(signal: AbortSignal): Promise<void> {
+  const total = files.reduce((sum, { file }) => sum + file.size, 0);
+  const group = crypto.getRandomValues(new Uint32Array(3)).join("-");
+  let before = 0;
+  const show = (sentBytes: number, isInterrupted = false) => {
+    stage.value = { at: "sending", done: before + sentBytes, total, isInterrupted };
+  };
+  for (const { path, file } of files) {
+    show(0);
+    const metadata = { filename: path, purpose: "voice_data", group };
+    const follow = { onAddress: () => undefined, onProgress: show, onInterrupted: () => show(0, true) };
+    addresses.push(await sendFile(file, { metadata, address: null, signal, ...follow }));
+    before += file.size;
+  }
+}
+
+/** @throws ApiError where it failed through no fault of the recordings. */
+async function handIn(body: Partial<Declaration> & { check?: boolean }, signal: AbortSignal): Promise<Intake> {
+  stage.value = { at: "listening", done: 0, total: 0 };
+  let intake = await postJson<Intake>("/v1/voice-data", { ...body, uploads: addresses }, { signal });
+  while (intake.status === "waiting" || intake.status === "running") {
+    const { done_bytes: done = 0, total_bytes: total = 0 } = intake.progress ?? {};
+    stage.value = { at: "listening", done, total };
+    const next = await ask(intake.id, signal);
+    await wait(next ? POLL_MS : LOST_POLL_MS, signal);
+    intake = next ?? intake;
+  }
+  if (intake.error) throw new ApiError(intake.error.message, intake.error.http_status, intake.error.code);
+  return intake;
+}
+
+/** null: the server doesn't answer now. */
+async function ask(id: string, signal: AbortSignal): Promise<Intake | null> {
+  try {
+    return await getJson<Intake>(`/v1/voice-data/${id}`, { signal });
+  } catch (error) {
+    if (error instanceof ApiError && (error.status === 0 || error.status >= 500)) return null;
+    throw error;
+  }
+}
+
+function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)));
+  });
+}
