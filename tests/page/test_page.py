@@ -64,3 +64,19 @@ def test_the_first_tab_stop_skips_to_the_content(page: Page) -> None:
 def test_the_http_api_is_described_without_anything_from_elsewhere(page: Page) -> None:
     page.goto("/docs")
     expect(page.get_by_text("/v1/audio/speech", exact=True)).to_be_visible()
+
+
+def test_on_a_phone_the_navigation_shows_where_one_is(open_page: Any) -> None:
+    page = open_page(width=360)
+    page.goto("/rank")
+    here = page.get_by_role("navigation").get_by_role("link", name="Rank")
+    expect(here).to_have_attribute("aria-current", "page")
+    expect(here).to_be_in_viewport(ratio=1)
+
+
+def test_a_page_that_was_open_while_the_server_was_updated_begins_anew(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("heading", name="I got voice data").wait_for()
+    page.route("**/assets/playground-*", lambda route: route.abort(), times=1)
+    page.get_by_role("navigation").get_by_role("link", name="Playground").click()
+    expect(page.get_by_label("Submission")).to_have_value("anna")

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import { useLocation } from "preact-iso";
 
 import { Choice } from "./components/Choice";
@@ -38,10 +39,16 @@ export function Shell({ children }: { children: ComponentChildren }) {
   );
 }
 
+/** Scrolls sideways where the screen is narrow; the page that is open is in sight. */
 function Navigation() {
   const here = useLocation().path.split("/")[1];
+  const bar = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const current = bar.current?.querySelector<HTMLElement>("[aria-current]");
+    if (current) bar.current!.scrollLeft = current.offsetLeft - (bar.current!.clientWidth - current.offsetWidth) / 2;
+  }, [here, language.value]);
   return (
-    <nav aria-label={strings.value.site.navigation}>
+    <nav ref={bar} aria-label={strings.value.site.navigation}>
       {ROUTES.map(
         ({ path, label }) =>
           label && (

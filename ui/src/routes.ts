@@ -17,9 +17,9 @@ export interface Route {
 /** Every page there is, in the navigation's order. */
 export const ROUTES: readonly Route[] = [
   { path: "/", page: lazy(() => import("./pages/landing")), label: null },
-  { path: "/playground", page: lazy(() => import("./pages/playground")), label: (t) => t.playground.label },
   { path: "/contribute", page: lazy(() => import("./pages/contribute")), label: (t) => t.contribute.label },
   { path: "/voice-data", page: lazy(() => import("./pages/voice-data")), label: (t) => t.voiceData.label },
+  { path: "/playground", page: lazy(() => import("./pages/playground")), label: (t) => t.playground.label },
   { path: "/compare/:test?", page: lazy(() => import("./pages/compare")), label: (t) => t.compare.label },
   { path: "/rank/:test?", page: lazy(() => import("./pages/rank")), label: (t) => t.rank.label },
 ];
