@@ -126,12 +126,17 @@ class ResumableUploads:
                 left = left[file.write(left) :]
         return offset_bytes + len(piece)
 
-    def remove(self, *upload_ids: str) -> None:
+    def remove(self, upload_id: str) -> None:
         """Raises NotFound."""
+        with self._errors(upload_id):
+            (self._path(upload_id) / "about.json").unlink()  # from here on nobody can go on with it
+            shutil.rmtree(self._path(upload_id), ignore_errors=True)
+
+    def discard(self, *upload_ids: str) -> None:
+        """Remove those that are there."""
         for upload_id in upload_ids:
-            with self._errors(upload_id):
-                (self._path(upload_id) / "about.json").unlink()  # from here on nobody can go on with it
-                shutil.rmtree(self._path(upload_id), ignore_errors=True)
+            with suppress(NotFound):
+                self.remove(upload_id)
 
     def gather(self, upload_ids: Sequence[str], purpose: str, folder: Path) -> tuple[Path, ...]:
         """The complete files, under their names, in a folder of the same file system; copies nothing.

@@ -226,6 +226,13 @@ def test_a_removed_upload_takes_no_more(uploads, send):
             use()
 
 
+def test_what_is_discarded_may_be_gone_already(uploads, send):
+    first, second = send("a", b"x"), send("b", b"x")
+    uploads.remove(first.id)
+    uploads.discard(first.id, second.id)
+    assert not list(uploads._folder.iterdir())
+
+
 def test_what_was_handed_on_outlives_its_upload(uploads, send, tmp_path):
     upload = send("a", b"x")
     (path,) = uploads.gather([upload.id], "submission", tmp_path)

@@ -83,9 +83,9 @@ async def _take_uploads(request: Request, services: Services, folder: Path, held
     ids = asked.upload_ids
     with storage_errors(services.store.root):
         files = await asyncio.to_thread(services.uploads.gather, ids, "submission", folder)
-    remove = partial(services.uploads.remove, *ids)
+    discard = partial(services.uploads.discard, *ids)
     read = _reading(request, services, _submitted(files, folder), asked.name)
-    return services.intakes.start(read, asked.name, held.pop_all(), remove)
+    return services.intakes.start(read, asked.name, held.pop_all(), discard)
 
 
 @router.get("")

@@ -64,7 +64,7 @@ async def contribute(
             asked, files, remove = await _receive(request, services, received)
         declaration = None if asked.check else _declared(asked)
         read = _reading(services, files, folder, declaration, asked.language)
-        intake = services.intakes.start(read, next(iter(files)), held.pop_all(), remove)
+        intake = services.intakes.start(read, next(iter(files)), held.pop_all(), discard)
     return await _answer(intake.id, services, wait)
 
 
@@ -185,7 +185,7 @@ async def _receive(
         ids = asked.upload_ids
         paths = await asyncio.to_thread(services.uploads.gather, ids, PURPOSE, folder)
         names = {str(path.relative_to(folder)): path for path in paths}
-        return asked, names, partial(services.uploads.remove, *ids)
+        return asked, names, partial(services.uploads.discard, *ids)
     upload = await receive_upload(request, folder)
     if not upload.files:
         raise Refused(422, "found no file; expected a wav, several, or a zip.", "invalid_value", "file")

@@ -45,7 +45,7 @@ export function Choosing({ chosen, onChosen }: { chosen: Chosen | null; onChosen
           onAgain={() => onChosen(null)}
         />
       )}
-      <Layouts inspection={inspection} />
+      {inspection?.layout || inspection?.isArchive ? null : <Layouts />}
     </>
   );
 }

@@ -7,6 +7,7 @@ import { strings } from "../../strings";
 import { begin, begunBefore, contribution } from "./contribution";
 import { Findings } from "./Findings";
 import { totalBytes, type Inspection } from "./inspection";
+import { LayoutFiles } from "./Layouts";
 import { isName, NameField, suggestedName } from "./NameField";
 
 const MAX_NAMED = 5;
@@ -34,16 +35,8 @@ export function ChosenModel({
   return (
     <Card title={title} aside={<Button kind="quiet" onClick={onAgain}>{t.again}</Button>}>
       <Findings findings={findings} onRename={onRename} />
-      {wanted.length > 0 && (
-        <ul class="files">
-          {wanted.map(({ path, file }) => (
-            <li key={path}>
-              <code>{path}</code>
-              <span class="figures muted">{bytes(file.size)}</span>
-            </li>
-          ))}
-        </ul>
-      )}
+      {layout && <LayoutFiles layout={layout} inspection={inspection} />}
+      {isArchive && <p>{wanted.map(({ path }) => <code key={path}>{path}</code>)}</p>}
       <p class="small muted">
         {wanted.length > 0 && t.willSend(bytes(totalBytes(wanted)))} {arrived > 0 && t.arrived(bytes(arrived))} {isArchive && t.archiveNote}{" "}
         {leftOut.length > 0 && layout && t.leftOut(namesOf(leftOut.map(({ path }) => path)))}

@@ -1,14 +1,13 @@
 import { Card } from "../../components/Card";
+import { bytes } from "../../format";
 import { hasPage } from "../../routes";
 import { strings } from "../../strings";
 import type { Inspection } from "./inspection";
 import { LAYOUTS, type Layout } from "./layouts";
 
-/** The two layouts, file by file; of a choice, which of them are there. */
-export function Layouts({ inspection }: { inspection: Inspection | null }) {
+/** The two layouts, file by file. */
+export function Layouts() {
   const t = strings.value.contribute.layouts;
-  const shown = inspection?.layout ? [inspection.layout] : inspection?.isArchive ? [] : LAYOUTS;
-  if (shown.length === 0) return null;
   return (
     <section class="layouts" aria-label={t.title}>
       <div>
@@ -16,8 +15,10 @@ export function Layouts({ inspection }: { inspection: Inspection | null }) {
         <p class="muted">{t.lead}</p>
       </div>
       <div class="layout-cards">
-        {shown.map((layout) => (
-          <LayoutCard key={layout.family} layout={layout} inspection={inspection?.layout ? inspection : null} />
+        {LAYOUTS.map((layout) => (
+          <Card key={layout.family} title={layout.title}>
+            <LayoutFiles layout={layout} />
+          </Card>
         ))}
       </div>
       {hasPage("/voice-data") && (
@@ -29,27 +30,36 @@ export function Layouts({ inspection }: { inspection: Inspection | null }) {
   );
 }
 
-function LayoutCard({ layout, inspection }: { layout: Layout; inspection: Inspection | null }) {
-  const { layouts: t, chosen } = strings.value.contribute;
-  const recording = layout.recording ?? inspection?.recording ?? null;
+/** A layout's files and what each of them is; of a choice, their sizes, or that they are missing. */
+export function LayoutFiles({ layout, inspection = null }: { layout: Layout; inspection?: Inspection | null }) {
+  const t = strings.value.contribute.layouts;
   const rows = [
     ...layout.files.map(({ name, holds }) => ({ name, says: t.holds[holds] })),
-    { name: recording, says: layout.recording ? t.holds.recording : t.holds.shortRecording },
+    {
+      name: layout.recording ?? inspection?.recording ?? null,
+      says: layout.recording ? t.holds.recording : t.holds.shortRecording,
+    },
   ];
-  const isThere = (name: string | null) => inspection?.wanted.some(({ path }) => path === name) ?? false;
   return (
-    <Card title={layout.title}>
-      <dl class="layout-files">
-        {rows.map(({ name, says }) => (
-          <div key={says}>
-            <dt>
-              {name ? <code>{name}</code> : t.recording}
-              {inspection && <span class={`tag ${isThere(name) ? "good" : "bad"}`}>{isThere(name) ? "✓" : chosen.missing}</span>}
-            </dt>
-            <dd>{says}</dd>
-          </div>
-        ))}
-      </dl>
-    </Card>
+    <dl class="layout-files">
+      {rows.map(({ name, says }) => (
+        <div key={says}>
+          <dt>{name ? <code>{name}</code> : t.recording}</dt>
+          <dd class="says">{says}</dd>
+          {inspection && <ItsSize name={name} inspection={inspection} />}
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function ItsSize({ name, inspection }: { name: string | null; inspection: Inspection }) {
+  const t = strings.value.contribute.chosen;
+  const found = inspection.wanted.find(({ path }) => path === name);
+  if (found) return <dd class="figures">{bytes(found.file.size)}</dd>;
+  return (
+    <dd class="figures">
+      <span class="tag bad">{t.missing}</span>
+    </dd>
   );
 }

@@ -3,6 +3,7 @@ import { Card } from "../../components/Card";
 import { hasPage } from "../../routes";
 import { strings } from "../../strings";
 import { chooseAgain, type Intake } from "./contribution";
+import { LAYOUTS } from "./layouts";
 import { ProblemList } from "./ProblemList";
 import { shown } from "./Refused";
 import { Sample } from "./Sample";
@@ -11,11 +12,11 @@ import { Sample } from "./Sample";
 export function Published({ intake, onAnother }: { intake: Intake; onAnother: () => void }) {
   const t = strings.value.contribute.published;
   const report = intake.report!;
+  const layout = LAYOUTS.find(({ family }) => family === report.family);
   const facts = [
-    [t.family, report.family],
+    [t.family, layout?.title ?? report.family],
     [t.variant, report.variant],
-    [t.languages, report.languages.map(languageName).join(", ")],
-    ...Object.entries(report.facts),
+    ...Object.entries(report.facts).map(([name, value]) => [(t.named as Record<string, string>)[name] ?? name, value] as const),
   ] as const;
   const another = () => {
     onAnother();
@@ -37,6 +38,10 @@ export function Published({ intake, onAnother }: { intake: Intake; onAnother: ()
       </Card>
       <Card title={t.facts}>
         <dl class="facts">
+          <div class="wide">
+            <dt>{t.languages}</dt>
+            <dd>{report.languages.map(languageName).join(", ")}</dd>
+          </div>
           {facts.map(([name, value]) => (
             <div key={name}>
               <dt>{name}</dt>

@@ -13,11 +13,7 @@ export function Reading({ intake, isInterrupted }: { intake: Intake | null; isIn
     <Card title={t.title(intake?.name ?? contribution.value?.name ?? "")}>
       {phase ? <Moving label={label} /> : <Progress label={label} done={0} total={null} />}
       {intake?.status === "waiting" && <p>{t.waiting}</p>}
-      {isInterrupted && (
-        <p class="interrupted" role="status">
-          {t.interrupted}
-        </p>
-      )}
+      {isInterrupted && <p class="interrupted">{t.interrupted}</p>}
       <p class="small muted">{t.stay}</p>
     </Card>
   );

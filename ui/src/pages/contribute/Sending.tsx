@@ -13,11 +13,7 @@ export function Sending({ isInterrupted }: { isInterrupted: boolean }) {
   return (
     <Card title={t.title(name)} aside={<Button onClick={takeBreak}>{t.pause}</Button>}>
       <Moving label={t.label} />
-      {isInterrupted && (
-        <p class="interrupted" role="status">
-          {t.interrupted}
-        </p>
-      )}
+      {isInterrupted && <p class="interrupted">{t.interrupted}</p>}
       <ul class="files" data-done={done}>
         {files.map(({ path, sent, size }) => (
           <li key={path}>

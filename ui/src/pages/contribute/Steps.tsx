@@ -1,6 +1,6 @@
 import { strings } from "../../strings";
 
-const STEPS = ["choose", "send", "read", "listen"] as const;
+export const STEPS = ["choose", "send", "read", "listen"] as const;
 
 /** Where the contribution is on its way. */
 export function Steps({ current }: { current: number }) {
@@ -12,7 +12,7 @@ export function Steps({ current }: { current: number }) {
           <span class="step-mark" aria-hidden="true">
             {number < current ? "✓" : number + 1}
           </span>
-          {t[step]}
+          <span class="step-label">{t[step]}</span>
         </li>
       ))}
     </ol>
