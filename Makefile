@@ -1,5 +1,5 @@
 # The commands of the README. Each one does the set-up that it needs.
-.PHONY: setup serve test lint bench ui
+.PHONY: setup serve test lint bench load ui
 
 VENV := .venv
 
@@ -23,6 +23,10 @@ lint: setup
 
 bench: setup
 	$(VENV)/bin/python -m benchmarks.engine_steps
+
+# An hour and a half: capacity, knee and a soak. Give it a machine that does nothing else.
+load: setup
+	scripts/load bench-load
 
 # Needs Node 20; what it makes is committed, so nobody else does.
 ui:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from benchmarks.load.adapters import ADAPTERS
 from models_store.base_roles import ROLES
 from models_store.store import ModelsStore
 from server.base_commands import needed_by
@@ -76,6 +77,10 @@ def test_every_base_model_is_documented() -> None:
         assert documented[name] == [human_bytes(role.size_bytes), role.licence, needed_by(role), consequences]
 
 
+def test_every_adapter_of_the_load_benchmark_is_documented() -> None:
+    assert table_rows("Load benchmark").keys() == ADAPTERS.keys()
+
+
 def test_the_tree_is_the_tree() -> None:
     (tree,) = re.findall(r"```\n(models_store/.*?)```", README, re.DOTALL)
     folder = ""
@@ -87,7 +92,7 @@ def test_the_tree_is_the_tree() -> None:
         assert path.exists(), f"the README names {path.relative_to(ROOT)}"
 
 
-@pytest.mark.parametrize("target", ["setup", "serve", "test", "lint", "bench"])
+@pytest.mark.parametrize("target", ["setup", "serve", "test", "lint", "bench", "load"])
 def test_the_readme_says_what_make_can_do(target: str) -> None:
     assert f"make {target}" in README
     assert f"\n{target}:" in (ROOT / "Makefile").read_text()

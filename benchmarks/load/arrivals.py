@@ -52,8 +52,8 @@ class Load:
 
     @property
     def label(self) -> str:
-        start = f"{self.start_level:g} → " if self.kind == "ramp" else ""
-        return f"{self.kind} {start}{self.level:g}"
+        start = f"{self.start_level:.3g} → " if self.kind == "ramp" else ""
+        return f"{self.kind} {start}{self.level:.3g}"
 
     def arrivals(self, duration_s: float, seed: int) -> Iterator[float]:
         """Seconds since the beginning, ascending, all before `duration_s`. Open loops only."""

@@ -33,6 +33,7 @@ MEMORY_SAMPLES = 360  # of a soak, at most one per second
 class Plan:
     """How every run is run. The warm-up is asked and answered like the rest and doesn't count.
 
+    A load that `duration_s` would have fewer than `min_requests` of, as is to be expected, counts for longer.
     `workloads` are those of targets that don't know the models or voices of `workload`, by name.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     workloads: Mapping[str, Workload] = field(default_factory=dict)
     warm_up_s: float = 30.0
     duration_s: float = 120.0
+    min_requests: int = 0
     timeout_s: float = 60.0
     rounds: int = 1
     processes: int = 0
@@ -47,6 +49,12 @@ class Plan:
     max_lag_s: float = MAX_LAG_S
     new_voice_recording: Path | None = None
     seed: int = 0
+
+    def window(self, load: Load) -> Window:
+        """The part of a run that counts."""
+        slowest = min(load.level, load.start_level or load.level) if load.is_open else float("inf")
+        duration_s = max(self.duration_s, self.min_requests / slowest)
+        return Window(self.warm_up_s, self.warm_up_s + duration_s)
 
     @property
     def can_pace(self) -> bool:
@@ -176,10 +184,11 @@ class Campaign:
 
     def _run(self, plan: Plan, target: Target, load: Load, round_number: int, purpose: Purpose) -> Run:
         number = len(self.results.runs)
+        window = plan.window(load)
         share = Share(
             workload=plan.workloads.get(target.name, plan.workload),
             load=load,
-            duration_s=plan.warm_up_s + plan.duration_s,
+            duration_s=window.stop_s,
             timeout_s=plan.timeout_s,
             seed=plan.seed + round_number,
             run=number,
@@ -188,7 +197,6 @@ class Campaign:
             records = self._ask(share, target, self.folder, plan.processes)
         with self._requests_path.open("ab") as file:
             file.writelines(map(encode_record, records))
-        window = Window(plan.warm_up_s, plan.warm_up_s + plan.duration_s)
         summary = summarise(records, window, plan.objective, plan.max_lag_s)
         run = Run(
             number, target.name, load.kind, load.level, load.start_level, round_number, purpose, summary

@@ -48,7 +48,8 @@ class Levels:
         return middle if middle < above else None
 
     def _rounded(self, level: float) -> float:
-        return float(int(level)) if self.whole_numbers else level
+        """To what people say: three digits."""
+        return float(int(level)) if self.whole_numbers else three_digits(level)
 
 
 def find_capacity(passes: Callable[[float], bool], start: float, levels: Levels) -> Capacity:
@@ -67,6 +68,10 @@ def find_capacity(passes: Callable[[float], bool], start: float, levels: Levels)
         if following is None and (below is None or borne.count(below) > 1):
             return Capacity(below, above, tuple(trials))
         level = following if following is not None else below  # type: ignore[assignment]
+
+
+def three_digits(level: float) -> float:
+    return float(f"{level:.3g}")
 
 
 def _levels(trials: Iterable[Trial], passed: bool) -> list[float]:

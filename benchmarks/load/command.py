@@ -53,6 +53,7 @@ def bench(
     formats: options.Formats = "pcm",
     fields: options.Fields = None,
     duration: options.Duration = "120",
+    min_requests: options.MinRequests = 20,
     warm_up: options.WarmUp = "30",
     rounds: options.Rounds = 1,
     timeout: options.Timeout = "60",
@@ -91,6 +92,7 @@ def bench(
             ),
             warm_up_s=seconds(warm_up, "--warm-up"),
             duration_s=seconds(duration, "--duration"),
+            min_requests=min_requests,
             timeout_s=seconds(timeout, "--timeout"),
             rounds=rounds,
             processes=processes,
@@ -167,14 +169,15 @@ def _prepared(target: Target, workload: Workload, timeout_s: float) -> Target:
 def _find_capacities(campaign: Campaign, targets: Sequence[Target], loads: Sequence[Load]) -> None:
     """Of each target: the rate, runs around it that show the knee, and the listeners."""
     from benchmarks.load.arrivals import Load
-    from benchmarks.load.capacity import AROUND_THE_KNEE, Levels
+    from benchmarks.load.capacity import AROUND_THE_KNEE, Levels, three_digits
 
     start = next((load.level for load in loads if load.kind == "poisson"), DEFAULT_START)
     rates = Levels(start / FARTHEST, start * FARTHEST)
     for target in targets:
         found = campaign.find_capacity(target, "poisson", start, rates)
         if found.highest is not None and not loads:
-            campaign.run_loads(Load("poisson", found.highest * share) for share in AROUND_THE_KNEE)
+            rates_around = [three_digits(found.highest * share) for share in AROUND_THE_KNEE]
+            campaign.run_loads(Load("poisson", level) for level in rates_around)
         if campaign.plan.can_pace:
             campaign.find_capacity(target, "listeners", 1, Levels(1, FARTHEST * 8, whole_numbers=True))
 
@@ -183,12 +186,13 @@ def _soak(
     campaign: Campaign, targets: Sequence[Target], loads: Sequence[Load], duration_s: float, pid: int | None
 ) -> None:
     from benchmarks.load.arrivals import Load
+    from benchmarks.load.capacity import three_digits
 
     for target in targets:
         capacity = campaign.results.capacity(target.name, "poisson")
         load = loads[0] if loads else None
         if capacity is not None:
-            load = Load("poisson", SOAK_SHARE * capacity)
+            load = Load("poisson", three_digits(SOAK_SHARE * capacity))
         if load is not None:
             campaign.soak(target, load, duration_s, pid)
 

@@ -20,7 +20,11 @@ from scipy import stats
 from benchmarks.load.adapters import Target, open_client
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-SCRAPED = ("voicecore_worker_resident_memory_bytes", "voicecore_device_weight_bytes")
+# What a Voice Core server tells of itself, and what that is called here.
+SCRAPED = {
+    "voicecore_worker_resident_memory_bytes": "device process",
+    "voicecore_device_weight_bytes": "weights on the device",
+}
 MAX_GROWTH_MB_PER_H = 1.0
 WARM_UP_SHARE = 0.25  # of a soak: caches fill, allocators settle
 FEWEST_SAMPLES = 8
@@ -31,7 +35,7 @@ Read = Callable[[], Mapping[str, float]]
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """Bytes by name, some seconds after the sampling began."""
+    """Bytes by name, some seconds after the sampling began; `processes` is how many there are."""
 
     at_s: float
     bytes: dict[str, float]
@@ -149,7 +153,7 @@ def _processes(root: psutil.Process) -> dict[str, float]:
             resident += process.memory_info().rss
         except psutil.NoSuchProcess:
             continue
-    return {"resident": float(resident), "processes": float(len(family))}
+    return {"all processes": float(resident), "processes": float(len(family))}
 
 
 def _scraped(target: Target) -> dict[str, float]:
@@ -159,10 +163,10 @@ def _scraped(target: Target) -> dict[str, float]:
     except httpx.HTTPError:
         return {}
     found = re.findall(r"^(\w+) (\S+)$", response.text, re.MULTILINE) if response.is_success else []
-    return {name: float(value) for name, value in found if name in SCRAPED}
+    return {SCRAPED[name]: float(value) for name, value in found if name in SCRAPED}
 
 
 def _devices() -> dict[str, float]:
     command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return {"device": sum(float(line) * 2**20 for line in told.split())} if told.strip() else {}
+    return {"devices": sum(float(line) * 2**20 for line in told.split())} if told.strip() else {}

@@ -78,6 +78,9 @@ Fields = Annotated[
     typer.Option("--field", metavar="NAME=JSON", help="One more field of every request; repeat for more."),
 ]
 Duration = Annotated[str, typer.Option(metavar="TIME", help="How long each run counts: 90, 90s, 2m, 1h.")]
+MinRequests = Annotated[
+    int, typer.Option(min=0, help="In an open loop: runs that would have fewer count for longer.")
+]
 WarmUp = Annotated[str, typer.Option(metavar="TIME", help="Before that, and doesn't count.")]
 Rounds = Annotated[
     int, typer.Option(min=1, help="Of every load, each with other arrivals; targets take turns.")

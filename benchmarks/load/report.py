@@ -296,7 +296,8 @@ def _facts(plan: Plan, command: str) -> dict[str, Any]:
         "voices": _of_targets(plan, lambda asked: asked.voices)
         + (f", {workload.new_voice_share:.0%} new" if plan.new_voice_recording else ""),
         "formats": ", ".join(workload.formats),
-        "window": f"{plan.duration_s:g} s after a warm-up of {plan.warm_up_s:g} s, {plan.rounds} rounds",
+        "window": f"{plan.duration_s:g} s and {plan.min_requests} requests at least, after a warm-up of "
+        f"{plan.warm_up_s:g} s, in each of {plan.rounds} rounds",
         "seed": plan.seed,
         "client lag allowed": f"{1e3 * plan.max_lag_s:g} ms (p99)",
     }

@@ -100,3 +100,11 @@ def test_rounds_alternate_between_targets(workload, ask_simulated, simulated_ser
     assert len(lines) >= sum(run.summary.requests for run in running.results.runs)
     for mine, other in zip(ours, theirs, strict=True):
         assert other.summary.ttfa_s.p50 - mine.summary.ttfa_s.p50 == pytest.approx(0.15)
+
+
+def test_a_slow_load_counts_for_longer(workload):
+    plan = Plan(workload, warm_up_s=5.0, duration_s=60.0, min_requests=20)
+    assert plan.window(Load("poisson", 0.1)) == (5.0, 205.0)
+    assert plan.window(Load("ramp", 0.1, 2.0)) == (5.0, 205.0)
+    assert plan.window(Load("poisson", 10.0)) == (5.0, 65.0)
+    assert plan.window(Load("listeners", 1)) == (5.0, 65.0)

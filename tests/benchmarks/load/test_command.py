@@ -29,7 +29,8 @@ def test_it_is_a_command_of_voicecore():
 def test_a_campaign_from_its_command_to_its_page(bench, stand_in, tmp_path: Path):
     folder = tmp_path / "report"
     result = bench(
-        f"ours={stand_in.url}", "--rate", "4", "--listeners", "2", "--duration", "1", "--warm-up", "0",
+        f"ours={stand_in.url}", "--rate", "4", "--listeners", "2",
+        "--duration", "1", "--min-requests", "1", "--warm-up", "0",
         "--soak", "2s", "--ttfa-ms", "60000", "--max-lag-ms", "60000", "-o", str(folder),
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -80,7 +81,7 @@ def test_a_target_that_cannot_be_asked_is_told_in_a_line(bench, target: str, tol
 def test_models_and_voices_can_be_one_targets_own(bench, stand_in, tmp_path: Path):
     result = bench(
         f"ours={stand_in.url}", f"theirs=openai+{stand_in.url}", "--rate", "3",
-        "--duration", "1", "--warm-up", "0",
+        "--duration", "1", "--min-requests", "1", "--warm-up", "0",
         "--model", "anna", "--model", "theirs=tts-1", "--voice", "theirs=alloy",
         "--ttfa-ms", "60000", "--max-lag-ms", "60000", "-o", str(tmp_path),
     )  # fmt: skip
