@@ -13,9 +13,9 @@ from models_store.base_models import require_base_models
 from models_store.store import ModelsStore
 from providers import registry
 from server.http.audio_stream import Messages, in_reading_order, samples_of
+from server.http.base_models import require_languages
 from server.http.encoders import DEFAULT_SAMPLE_RATE_HZ, Encoder, encoder
 from server.http.schemas import SpeechRequest
-from server.http.speech import require_languages
 from server.scheduling.desk import Desk, Threads
 from server.scheduling.device import open_device
 from server.scheduling.failures import Failure, from_failure

@@ -1,16 +1,19 @@
-"""Base models that submissions in the store lack. Reads the store's files: call it in a thread."""
+"""Base models that are missing: for what is in the store, and for what a request says."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from models_store.base_models import Missing
+from models_store.base_models import Missing, require_base_models
 from models_store.store import ModelsStore
+from models_store.submission import SubmissionFiles
+from providers.interface import Prompt
 from server.http.schemas import MissingBaseModel
+from server.settings import Settings
 
 
 def find_missing(store: ModelsStore, dispensable: Collection[str]) -> list[MissingBaseModel]:
-    """All but those that the operator does without."""
+    """What submissions lack, but for what the operator does without. Reads files: call it in a thread."""
     names: dict[str, list[str]] = {}
     for name, submission_id in store.names().items():
         names.setdefault(submission_id, []).append(name)
@@ -28,3 +31,9 @@ def find_missing(store: ModelsStore, dispensable: Collection[str]) -> list[Missi
         )
         for missing, needed_by in wanting.items()
     ]
+
+
+def require_languages(files: SubmissionFiles, prompts: Iterable[Prompt], settings: Settings) -> None:
+    """Raises MissingBaseModels where a language of these can't be spoken for want of one."""
+    languages = frozenset[str]().union(*(prompt.languages for prompt in prompts))
+    require_base_models(files, languages, settings.dispensable_base_models)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from models_store.base_models import require_base_models
 from models_store.store import ModelsStore
 from models_store.submission import Submission, SubmissionFiles, Voice
-from providers.interface import Prompt
+from server.http.base_models import require_languages
 from server.http.encoders import DEFAULT_SAMPLE_RATE_HZ, FORMATS, Format
 from server.http.errors import Refused
 from server.http.lookup import find_submission, find_voice
@@ -19,7 +19,6 @@ from server.http.schemas import SpeechRequest
 from server.http.services import Services
 from server.http.text_pool import ReadText
 from server.scheduling.messages import Speak
-from server.settings import Settings
 
 # The store, the default model's name → whose speech, in which voice. Reads the store's files.
 FindSpeaker = Callable[[ModelsStore, str], tuple[Submission, Voice]]
@@ -114,9 +113,3 @@ def _look_up(find_speaker: FindSpeaker, services: Services) -> tuple[SubmissionF
     files = services.store.files(submission.id)
     require_base_models(files)
     return files, voice.id
-
-
-def require_languages(files: SubmissionFiles, prompts: Iterable[Prompt], settings: Settings) -> None:
-    """Raises MissingBaseModels where a language of these can't be spoken for want of one."""
-    languages = frozenset[str]().union(*(prompt.languages for prompt in prompts))
-    require_base_models(files, languages, settings.dispensable_base_models)
