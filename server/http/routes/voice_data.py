@@ -64,7 +64,7 @@ async def contribute(
             asked, files, remove = await _receive(request, services, received)
         declaration = None if asked.check else _declared(asked)
         read = _reading(services, files, folder, declaration, asked.language)
-        intake = services.intakes.start(read, next(iter(files)), held.pop_all(), discard)
+        intake = services.intakes.start(read, next(iter(files)), held.pop_all(), remove)
     return await _answer(intake.id, services, wait)
 
 
