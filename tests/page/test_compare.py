@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from providers.errors import SynthesisError
@@ -17,6 +18,7 @@ from providers.errors import SynthesisError
 pytestmark = pytest.mark.browser
 
 TESTS = "/v1/listening/tests"
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 DEFINITION = {
     "title": "Morning voices",
     "kind": "preference",
@@ -291,3 +293,33 @@ def test_a_vote_that_did_not_arrive_is_sent_again(server: Any, page: Page) -> No
     page.context.set_offline(False)
     page.get_by_role("button", name="Vote").click()
     expect(page.get_by_role("status")).to_contain_text("Stored: B is better.")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_trials_and_results_can_be_read_by_everyone(
+    server: Any, open_page: Any, clock: Clock, theme: str
+) -> None:
+    test = opened(server.http, min_votes=4)
+    for answer in "aab":
+        vote_on_all(server.http, clock, test["id"], lambda _, answer=answer: answer)
+    page = open_page(color_scheme=theme, width=360)
+    page.goto(f"/compare/{test['id']}")
+    page.get_by_role("button", name="Begin").click()
+    listen(page, "A", "B")
+    page.get_by_role("radio", name="B is better").check(force=True)
+    found = [Axe().run(page, options=RULES)]
+    page.get_by_role("button", name="Vote").click()
+    expect(page.get_by_role("status")).to_contain_text("Stored")
+    found.append(Axe().run(page, options=RULES))
+    page.goto(f"/rank/{test['id']}")
+    expect(page.get_by_role("figure", name="Strength")).to_be_visible()
+    found.append(Axe().run(page, options=RULES))
+    page.goto("/compare/new")
+    expect(page.get_by_role("checkbox", name="anna")).to_be_visible()
+    page.get_by_role("radio", name=re.compile("MOS")).check(force=True)
+    page.get_by_role("button", name="Add a trap").click()
+    found.append(Axe().run(page, options=RULES))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert not any(result.response["violations"] for result in found), [
+        result.generate_report() for result in found
+    ]

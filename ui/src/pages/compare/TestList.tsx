@@ -22,7 +22,7 @@ export function TestList() {
     return () => clearTimeout(timer);
   }, [tests]);
   return (
-    <>
+    <div class="stack">
       <div class="row apart">
         <Title lead={t.lead}>{t.title}</Title>
         <a class="button primary" href="/compare/new">
@@ -46,7 +46,7 @@ export function TestList() {
           <TestRow key={test.id} test={test} onChange={again} />
         ))}
       </ul>
-    </>
+    </div>
   );
 }
 
@@ -73,31 +73,34 @@ function TestRow({ test, onChange }: { test: Test; onChange: () => void }) {
       )}
       {test.error && <p class="note wrong">{test.error}</p>}
       <ErrorNote error={error} />
-      <div class="row">
-        {test.status === "open" && (
-          <a class="button primary" href={`/compare/${test.id}`}>
-            {t.takePart}
-          </a>
-        )}
-        {(test.status === "open" || test.status === "closed") && (
-          <a class="button secondary" href={`/rank/${test.id}`}>
-            {t.toResults}
-          </a>
-        )}
-        <span class="spring" />
-        {test.status === "open" && (
-          <Button kind="quiet" onClick={() => change(changeStatus(test.id, "closed"))}>
-            {t.close}
+      <div class="row apart">
+        <div class="row">
+          {test.status === "open" && (
+            <a class="button primary" href={`/compare/${test.id}`}>
+              {t.takePart}
+            </a>
+          )}
+          {(test.status === "open" || test.status === "closed") && (
+            <a class="button secondary" href={`/rank/${test.id}`}>
+              {t.toResults}
+            </a>
+          )}
+        </div>
+        <div class="row">
+          {test.status === "open" && (
+            <Button kind="quiet" onClick={() => change(changeStatus(test.id, "closed"))}>
+              {t.close}
+            </Button>
+          )}
+          {test.status === "closed" && (
+            <Button kind="quiet" onClick={() => change(changeStatus(test.id, "open"))}>
+              {t.reopen}
+            </Button>
+          )}
+          <Button kind="quiet" onClick={() => setAsked(true)}>
+            {t.delete}
           </Button>
-        )}
-        {test.status === "closed" && (
-          <Button kind="quiet" onClick={() => change(changeStatus(test.id, "open"))}>
-            {t.reopen}
-          </Button>
-        )}
-        <Button kind="quiet" onClick={() => setAsked(true)}>
-          {t.delete}
-        </Button>
+        </div>
       </div>
       {isAsked && (
         <Dialog title={t.deleteTitle(test.title)} onClose={() => setAsked(false)}>

@@ -2,9 +2,9 @@ import { Card } from "../../components/Card";
 import type { Standing } from "../../listening";
 import { strings } from "../../strings";
 
-const CELL = 42;
-const NAMES = 124;
-const LONGEST_NAME = 15;
+const CELL = 40;
+const NAMES = 116;
+const LONGEST_NAME = 13;
 const DARKEST = 0.5; // ink stays readable on it in both themes
 
 /** How often each system was preferred to each, in the ranking's order. */
