@@ -22,6 +22,7 @@ export const ROUTES: readonly Route[] = [
   { path: "/playground", page: lazy(() => import("./pages/playground")), label: (t) => t.playground.label },
   { path: "/compare/:test?", page: lazy(() => import("./pages/compare")), label: (t) => t.compare.label },
   { path: "/rank/:test?", page: lazy(() => import("./pages/rank")), label: (t) => t.rank.label },
+  { path: "/evaluations", page: lazy(() => import("./pages/evaluations")), label: (t) => t.evaluations.label },
 ];
 
 export function hasPage(path: string): boolean {
