@@ -517,6 +517,8 @@ export const en = {
     },
     sending: "Uploading",
     listening: "Listening",
+    files: (n: number) => (n === 1 ? "1 file" : `${n} files`),
+    units: { samples: "samples" },
     listeningNote: "About two seconds for each minute of recording, and a little to begin with.",
     interrupted: "The connection is lost. It is tried again by itself.",
     failed: "That did not work",

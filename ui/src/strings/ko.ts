@@ -517,6 +517,8 @@ export const ko: Strings = {
     },
     sending: "업로드 중",
     listening: "듣는 중",
+    files: (n) => `파일 ${n}개`,
+    units: { samples: "샘플" },
     listeningNote: "녹음 1분에 약 2초, 그리고 시작할 때 조금 더 걸립니다.",
     interrupted: "연결이 끊겼습니다. 자동으로 다시 시도합니다.",
     failed: "처리하지 못했습니다",

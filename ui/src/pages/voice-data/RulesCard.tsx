@@ -1,5 +1,4 @@
 import { Card } from "../../components/Card";
-import { language } from "../../preferences";
 import { strings } from "../../strings";
 import { measured, type Rules } from "./rules";
 
@@ -15,7 +14,7 @@ export function RulesCard({ rules }: { rules: Rules }) {
       </ul>
       <details>
         <summary>{t.bounds}</summary>
-        <div class="bounds">
+        <div class="bounds" role="region" aria-label={t.bounds} tabIndex={0}>
           <table>
             <thead>
               <tr>
@@ -30,7 +29,7 @@ export function RulesCard({ rules }: { rules: Rules }) {
                 <tr key={name}>
                   <th scope="row">{t.rules[name as keyof typeof t.rules]?.name ?? name}</th>
                   {[warn, refuse].map((bound) => (
-                    <td class="figures">{bound !== null && `${side === "at_least" ? "<" : ">"} ${measured(measurement, bound, unit, language.value)}`}</td>
+                    <td class="figures">{bound !== null && `${side === "at_least" ? "<" : ">"} ${measured(measurement, bound, unit)}`}</td>
                   ))}
                   <td lang="en" class="small muted">
                     {source}

@@ -1,7 +1,6 @@
 import { useState } from "preact/hooks";
 
 import { Button } from "../../components/Button";
-import { language } from "../../preferences";
 import { strings } from "../../strings";
 import { localFile, type Finding, type LookedAt, type Moment } from "./looking";
 import { Picture, type Player } from "./Picture";
@@ -47,8 +46,8 @@ function FindingItem({ finding, rules, player }: { finding: Finding; rules: Rule
   const t = strings.value.voiceData;
   const words = t.rules[finding.rule as keyof typeof t.rules];
   const unit = rules?.measurements[finding.measurement]?.unit ?? "";
-  const value = measured(finding.measurement, finding.value, unit, language.value);
-  const bound = finding.bound === null ? null : measured(finding.measurement, finding.bound, unit, language.value);
+  const value = measured(finding.measurement, finding.value, unit);
+  const bound = finding.bound === null ? null : measured(finding.measurement, finding.bound, unit);
   const side = rules?.rules.find(({ name }) => name === finding.rule)?.side ?? "at_most";
   return (
     <li class={finding.severity === "refusal" ? "bad" : "warn"}>
@@ -88,7 +87,7 @@ function Measurements({ recording, rules }: { recording: LookedAt; rules: Rules 
         {Object.entries(rules.measurements).map(([name, { unit, method }]) => (
           <div key={name} title={method}>
             <dt>{t.measurement[name as keyof typeof t.measurement] ?? name}</dt>
-            <dd class="figures">{measured(name, recording.measurements[name] ?? null, unit, language.value)}</dd>
+            <dd class="figures">{measured(name, recording.measurements[name] ?? null, unit)}</dd>
           </div>
         ))}
       </dl>

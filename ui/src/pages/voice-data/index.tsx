@@ -14,7 +14,7 @@ import { useFetched } from "../../useFetched";
 import { Contributed } from "./Contributed";
 import { Contributions } from "./Contributions";
 import { DeclarationForm } from "./DeclarationForm";
-import { forget, look, stage } from "./looking";
+import { forget, look, numChosen, stage } from "./looking";
 import type { Rules } from "./rules";
 import { RulesCard } from "./RulesCard";
 import { VerdictCard } from "./VerdictCard";
@@ -87,7 +87,7 @@ function UnderWay() {
   const isSending = now.at === "sending";
   return (
     <Card title={isSending ? t.sending : t.listening} aside={<Button onClick={forget}>{strings.value.common.cancel}</Button>}>
-      <Progress label={isSending ? t.sending : t.listening} done={now.done} total={now.total || null}>
+      <Progress label={t.files(numChosen())} done={now.done} total={now.total || null}>
         {now.total > 0 && (isSending ? `${bytes(now.done)} / ${bytes(now.total)}` : "")}
       </Progress>
       {isSending && now.isInterrupted && <p role="status">{t.interrupted}</p>}

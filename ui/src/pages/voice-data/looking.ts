@@ -90,6 +90,10 @@ export function localFile(name: string): File | undefined {
   return files.find(({ path }) => path === name)?.file;
 }
 
+export function numChosen(): number {
+  return files.length;
+}
+
 /** Sends what was chosen and has it listened to; nothing is kept. */
 export function look(chosen: readonly ChosenFile[]): void {
   forget();
