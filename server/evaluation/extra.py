@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-PACKAGES = ("pocketsphinx", "rapidfuzz", "speechmos", "librosa", "PIL")
+PACKAGES = ("pocketsphinx", "rapidfuzz", "PIL")
 INSTALL = "Install what evaluation needs: pip install 'voicecore[evaluate]'"
 
 
