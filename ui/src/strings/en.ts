@@ -434,7 +434,7 @@ export const en = {
     reading: {
       title: (name: string) => `Checking ${name}`,
       waiting: "Other uploads are being read. This one is next in line or soon will be.",
-      phases: { unpack: "Unpacking", recording: "Checking the recording", convert: "Checking and converting the weights", digest: "Storing" },
+      phases: { unpack: "Unpacking", recording: "Checking the recording", convert: "Checking and converting the weights", digest: "Storing", speaking: "Speaking test sentences", measuring: "Measuring what was heard" },
       begin: "Checking",
       interrupted: "The server doesn’t answer now. It is asked again until it does.",
       stay: "This takes seconds to minutes. It goes on if you close the tab.",

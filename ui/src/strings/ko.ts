@@ -434,7 +434,7 @@ export const ko: Strings = {
     reading: {
       title: (name) => `${name} 검사 중`,
       waiting: "다른 업로드를 검사하고 있습니다. 곧 차례가 됩니다.",
-      phases: { unpack: "압축 푸는 중", recording: "녹음 검사 중", convert: "가중치 검사와 변환 중", digest: "저장 중" },
+      phases: { unpack: "압축 푸는 중", recording: "녹음 검사 중", convert: "가중치 검사와 변환 중", digest: "저장 중", speaking: "시험 문장을 말하는 중", measuring: "들린 내용을 재는 중" },
       begin: "검사 중",
       interrupted: "지금은 서버가 응답하지 않습니다. 응답할 때까지 다시 물어봅니다.",
       stay: "몇 초에서 몇 분이 걸립니다. 탭을 닫아도 계속됩니다.",
