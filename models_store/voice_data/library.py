@@ -12,17 +12,25 @@ Of a withdrawal too: killed after it, the next one finishes what is left.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models_store.durable import hex_of, publish_file, storage_errors, write_atomically
+from models_store.durable import (
+    flocked,
+    hex_of,
+    is_flocked,
+    publish_file,
+    storage_errors,
+    write_atomically,
+)
 from models_store.errors import NotFound
 from models_store.voice_data.declaration import Declaration, text_digest
 from models_store.voice_data.ledger import Ledger, Record, Verification
@@ -104,14 +112,18 @@ class VoiceData:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder on the library's file system, removed at the end."""
-        folder = self.root / "scratch" / secrets.token_hex(8)
-        with storage_errors(self.root):
-            folder.mkdir(parents=True)
-        try:
+        """A folder on the library's file system, removed at the end or, after a kill, by the next one."""
+        scratch = self.root / "scratch"
+        folder = scratch / secrets.token_hex(8)
+        with storage_errors(self.root), ExitStack() as held:
+            scratch.mkdir(parents=True, exist_ok=True)
+            with flocked(scratch, fcntl.LOCK_EX):  # nobody takes a folder for abandoned before it is locked
+                for abandoned in (each for each in scratch.iterdir() if not is_flocked(each)):
+                    shutil.rmtree(abandoned, ignore_errors=True)
+                folder.mkdir()
+                held.enter_context(flocked(folder, fcntl.LOCK_SH))
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def contribute(
         self, accepted: Sequence[Accepted], declaration: Declaration, language: str | None, scratch: Path

@@ -37,7 +37,7 @@ def inspect(
     What `progress` raises ends the process. Raises InspectionFailed.
     """
     job = {
-        "files": {name: str(path) for name, path in files.items()},
+        "files": {name: str(path.absolute()) for name, path in files.items()},
         "scratch": str(scratch),
         "fingerprints": str(fingerprints) if fingerprints else "",
         "digests": list(digests),

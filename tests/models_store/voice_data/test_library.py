@@ -120,3 +120,13 @@ def test_an_unknown_id_is_not_found(library: VoiceData) -> None:
     for unknown in ("", "zz"):
         with pytest.raises(NotFound, match="voice-data list"):
             library.get(unknown)
+
+
+def test_what_a_killed_process_left_is_swept_up_and_what_is_in_use_is_not(library: VoiceData) -> None:
+    left = library.root / "scratch" / "left"
+    left.mkdir(parents=True)
+    with library.scratch() as used, library.scratch() as another:
+        assert used.is_dir()
+        assert another.is_dir()
+        assert not left.exists()
+    assert not [*(library.root / "scratch").iterdir()]

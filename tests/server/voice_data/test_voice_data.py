@@ -74,6 +74,16 @@ def test_the_same_again_is_refused_and_nothing_is_taken(home: Path, recordings: 
     assert len(contributions(home)) == 1
 
 
+def test_a_check_keeps_nothing(tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(recordings)
+    checked = run(tmp_path, "check", "renamed.wav", "--json")
+    assert checked.exit_code == 1
+    (found,) = json.loads(checked.output)["recordings"]
+    assert (found["verdict"], found["not_wav"]) == ("refused", "an MP3 recording")
+    assert contributions(tmp_path) == []
+    assert not [*(tmp_path / "voice_data" / "scratch").iterdir()]
+
+
 def test_without_a_declaration_nothing_is_looked_at(home: Path, recordings: Path) -> None:
     arguments = ("submit", str(recordings / "good.wav"), "--licence", "CC-BY-4.0", "--source", "here")
     refused = run(home, *arguments)
