@@ -7,6 +7,7 @@ Facts about other projects' servers are from their published sources: coqui-ai/x
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -181,6 +182,17 @@ def prime(target: Target, workload: Workload, timeout_s: float) -> None:
             if response.status_code != 200:
                 told = f"status {response.status_code}: {response.text[:300]}"
                 raise TargetError(f"{target.url}: found {told}; expected {model} to speak as {voice}")
+
+
+def scrape(target: Target) -> dict[str, float]:
+    """What the target's /metrics says without labels, by name; nothing where it has none."""
+    try:
+        with open_client(target) as client:
+            response = client.get("metrics")
+    except httpx.HTTPError:
+        return {}
+    found = re.findall(r"^(\w+) (\S+)$", response.text, re.MULTILINE) if response.is_success else []
+    return {name: float(value) for name, value in found}
 
 
 def open_client(target: Target) -> httpx.Client:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from benchmarks.load import fleet
-from benchmarks.load.adapters import Target
+from benchmarks.load.adapters import Target, scrape
 from benchmarks.load.arrivals import Kind, Load
 from benchmarks.load.capacity import Capacity, Levels, find_capacity
 from benchmarks.load.client import Share
@@ -25,6 +25,7 @@ Purpose = Literal["load", "capacity", "soak"]
 Ask = Callable[[Share, Target, Path, int], list[Record]]
 
 PACED_FORMATS = ("pcm", "wav")
+LOADS_METRIC = "voicecore_submission_loads_total"
 ATTEMPTS = 3  # at a run whose client was late
 MEMORY_SAMPLES = 360  # of a soak, at most one per second
 
@@ -193,11 +194,15 @@ class Campaign:
             seed=plan.seed + round_number,
             run=number,
         )
+        loads_before = scrape(target).get(LOADS_METRIC)
         with self._with_new_voices(target, share) as share:
             records = self._ask(share, target, self.folder, plan.processes)
+        loads_after = scrape(target).get(LOADS_METRIC)
         with self._requests_path.open("ab") as file:
             file.writelines(map(encode_record, records))
         summary = summarise(records, window, plan.objective, plan.max_lag_s)
+        if loads_before is not None and loads_after is not None:
+            summary = msgspec.structs.replace(summary, cold_swaps=round(loads_after - loads_before))
         run = Run(
             number, target.name, load.kind, load.level, load.start_level, round_number, purpose, summary
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import threading
@@ -12,15 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 import psutil
 from scipy import stats
 
-from benchmarks.load.adapters import Target, open_client
+from benchmarks.load.adapters import Target, scrape
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# What a Voice Core server tells of itself, and what that is called here.
+# What a Voice Core server tells of its memory, and what that is called here.
 SCRAPED = {
     "voicecore_worker_resident_memory_bytes": "device process",
     "voicecore_device_weight_bytes": "weights on the device",
@@ -104,7 +102,9 @@ def reader(target: Target, pid: int | None = None) -> Read:
 
     def read() -> dict[str, float]:
         found = _processes(root) if root else {}
-        return found | _scraped(target) | (_devices() if has_devices else {})
+        told = scrape(target)
+        of_itself = {label: told[name] for name, label in SCRAPED.items() if name in told}
+        return found | of_itself | (_devices() if has_devices else {})
 
     return read
 
@@ -154,16 +154,6 @@ def _processes(root: psutil.Process) -> dict[str, float]:
         except psutil.NoSuchProcess:
             continue
     return {"all processes": float(resident), "processes": float(len(family))}
-
-
-def _scraped(target: Target) -> dict[str, float]:
-    try:
-        with open_client(target) as client:
-            response = client.get("metrics")
-    except httpx.HTTPError:
-        return {}
-    found = re.findall(r"^(\w+) (\S+)$", response.text, re.MULTILINE) if response.is_success else []
-    return {SCRAPED[name]: float(value) for name, value in found if name in SCRAPED}
 
 
 def _devices() -> dict[str, float]:

@@ -78,6 +78,7 @@ COLUMNS = (
     Column("RTF p99", _percentile("rtf", "p99"), _number, less_is_better=True),
     Column("× real time", lambda s: s.times_real_time, _number, less_is_better=False),
     Column("goodput", lambda s: s.goodput_times_real_time, _number, less_is_better=False),
+    Column("cold swaps", lambda s: None if s.cold_swaps is None else float(s.cold_swaps), _number),
     Column("most in flight", lambda s: float(s.most_in_flight), _number),
     Column("client lag p99", _percentile("lag_s", "p99"), lambda s: f"{1e3 * s:.2f} ms"),
 )

@@ -101,6 +101,7 @@ class Summary(msgspec.Struct, frozen=True):
     is_valid: bool
     misses: tuple[str, ...]  # of the objective; empty: the load was served within it
     parts: dict[str, dict[str, Part]] = {}
+    cold_swaps: int | None = None  # submissions that the server had to load meanwhile, where it tells
 
     @property
     def meets_objective(self) -> bool:

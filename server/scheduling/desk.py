@@ -312,6 +312,7 @@ class Desk:
             speech_tokens=speech_tokens,
             audio_seconds=audio_s,
             process_rss_bytes=psutil.Process().memory_info().rss,
+            submission_loads=self._residency.loads,
         )
 
 

@@ -119,6 +119,7 @@ class WorkerState(msgspec.Struct, frozen=True):
     speech_tokens: int
     audio_seconds: float
     process_rss_bytes: int
+    submission_loads: int
 
 
 # msgspec needs unions that exist at run time on 3.10.

@@ -134,6 +134,7 @@ class Residency:
         self._loader = loader
         self._post = post
         self._clock = clock
+        self.loads = 0  # onto the device, since the beginning
         self._residents: dict[str, Resident] = {}
         self._wanted: deque[Resident] = deque()  # read, not on the device; first come, first served
         self._is_placing = False
@@ -286,6 +287,7 @@ class Residency:
                 else:
                     raise
         resident.on_device = True
+        self.loads += 1
         log.info("loaded a submission", submission=resident.submission_id, size_bytes=resident.size_bytes)
         return True
 

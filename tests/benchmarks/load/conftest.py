@@ -218,6 +218,7 @@ class StandIn:
     voices: dict[str, bytes] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     refusal: tuple[int, str] | None = None
+    loads: int = 0
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=2**24)
@@ -277,7 +278,11 @@ class StandIn:
         return web.json_response({"speaker_embedding": [3.0], "gpt_cond_latent": [[4.0]]})
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(text="# HELP x y\nvoicecore_worker_resident_memory_bytes 5e+06\nother 1\n")
+        self.loads += 3
+        told = (
+            f"voicecore_submission_loads_total {self.loads}\nvoicecore_worker_resident_memory_bytes 5e+06\n"
+        )
+        return web.Response(text=f'# HELP x y\n{told}other 1\nlabelled{{a="b"}} 2\n')
 
 
 @pytest.fixture

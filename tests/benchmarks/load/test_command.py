@@ -41,6 +41,7 @@ def test_a_campaign_from_its_command_to_its_page(bench, stand_in, tmp_path: Path
     results = json.loads((folder / "summary.json").read_text())["results"]
     assert [run["purpose"] for run in results["runs"]] == ["load", "load", "soak"]
     assert results["soaks"][0]["samples"]
+    assert [run["summary"]["cold_swaps"] for run in results["runs"][:2]] == [3, 3]
     requests = [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
     assert {request["run"] for request in requests} == {0, 1, 2}
 

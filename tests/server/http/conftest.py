@@ -57,6 +57,7 @@ STATE = WorkerState(
     speech_tokens=9,
     audio_seconds=10.5,
     process_rss_bytes=11,
+    submission_loads=12,
 )
 
 

@@ -257,6 +257,8 @@ def test_host_memory_keeps_to_its_budget(house):
     house = house(device=1, host=2)
     for name in "abcd":
         house.leave(house.use(name))
+    house.leave(house.use("d"))
+    assert house.residency.loads == 4
     assert house.on_device == ["d"]
     assert house.on_host == ["b", "c"]
     assert house.leases == {"b", "c", "d"}
