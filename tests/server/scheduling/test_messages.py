@@ -32,7 +32,7 @@ def test_every_message_survives_the_way(fake_family: ModuleType):
     prompt = fake_family.prompt("Straße")
     sampling = fake_family.DEFAULT_SAMPLING
     resident = messages.Resident("s", 1, "device", 2)
-    state = messages.WorkerState("cpu", "float32", 8, 1, 2, (resident,), 3, 4, 5, 6, 7, 8, 9, 10.5, 11)
+    state = messages.WorkerState("cpu", "float32", 8, 1, 2, (resident,), 3, 4, 5, 6, 7, 8, 9, 10.5, 11, 12)
     to_worker = [
         messages.Speak("r", "s", "v", (prompt, prompt), sampling, 1.2),
         messages.Cancel("r"),
