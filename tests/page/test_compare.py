@@ -295,6 +295,22 @@ def test_a_vote_that_did_not_arrive_is_sent_again(server: Any, page: Page) -> No
     expect(page.get_by_role("status")).to_contain_text("Stored: B is better.")
 
 
+def test_a_trial_that_was_voted_on_in_another_tab_is_left_behind(
+    server: Any, page: Page, clock: Clock
+) -> None:
+    test = opened(server.http)
+    page.goto(f"/compare/{test['id']}")
+    page.get_by_role("button", name="Begin").click()
+    listen(page, "A", "B")
+    rater = page.evaluate("id => localStorage.getItem(`rater:${id}`)", test["id"])
+    clock.ahead_s += 10
+    body = {"answer": "a", "heard": {"a": 1.0, "b": 1.0}}
+    assert server.http.put(f"/v1/listening/raters/{rater}/trials/0/vote", json=body).is_success
+    page.get_by_role("radio", name="B is better").check(force=True)
+    page.get_by_role("button", name="Vote").click()
+    expect(page.get_by_text("Question 2 of 2")).to_be_visible()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_trials_and_results_can_be_read_by_everyone(
     server: Any, open_page: Any, clock: Clock, theme: str

@@ -28,7 +28,7 @@ export function Rating({ testId }: { testId: string }) {
     return (
       <div class="rating">
         <Title>{test.title}</Title>
-        <ErrorNote error={rater.error} />
+        <ErrorNote error={rater.error} onRetry={rater.isKnown ? rater.refresh : rater.join} />
         {rater.progress ? <Finished progress={rater.progress} onLeave={rater.leave} /> : rater.isKnown ? null : <Welcome test={test} rater={rater} />}
       </div>
     );

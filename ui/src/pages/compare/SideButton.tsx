@@ -19,8 +19,7 @@ export function SideButton({ player, isReady, side, must_hear_s }: SideButtonPro
   return (
     <button
       type="button"
-      class={`side side-${side}`}
-      aria-pressed={isAudible}
+      class={`side side-${side} ${isAudible ? "audible" : ""}`}
       aria-label={isAudible ? t.pauseSide(name) : t.playSide(name)}
       disabled={!isReady}
       onClick={() => (isAudible ? player.pause() : void player.listenTo(side))}

@@ -5,11 +5,11 @@ import { Dialog } from "../../components/Dialog";
 import { Empty } from "../../components/Empty";
 import { ErrorNote } from "../../components/ErrorNote";
 import { Progress } from "../../components/Progress";
+import { StatusTag } from "../../components/StatusTag";
 import { Title } from "../../components/Title";
 import { changeStatus, deleteTest, isInTheMaking, listTests, type Test } from "../../listening";
 import { strings } from "../../strings";
 import { useFetched } from "../../useFetched";
-import { StatusTag } from "./StatusTag";
 
 const POLL_MS = 1500;
 

@@ -18,7 +18,7 @@ export function Timeline({ player, isReady }: { player: Player; isReady: boolean
         aria-label={t.position}
         min={0}
         max={longest_s || 1}
-        step={0.01}
+        step={0.05}
         disabled={!isReady}
         value={player.position_s.value}
         onInput={(event) => player.seek(event.currentTarget.valueAsNumber)}

@@ -2,6 +2,7 @@ import type { Signal } from "@preact/signals";
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
+import { ApiError } from "../../api";
 import { Button } from "../../components/Button";
 import { ErrorNote } from "../../components/ErrorNote";
 import { audioOf, vote, type Kind, type Progress, type Trial, type Vote } from "../../listening";
@@ -140,6 +141,8 @@ function useBallot(progress: Progress, trial: Trial, player: Player, onNext: () 
       else setCast(counted);
     } catch (error) {
       setError(error);
+      // It may have been cast elsewhere, in another tab: then there is another trial.
+      if (error instanceof ApiError && error.code === "vote_conflict") await onNext();
     } finally {
       setSending(false);
     }

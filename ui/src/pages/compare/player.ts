@@ -14,7 +14,7 @@ interface Source {
 }
 
 /**
- * Several clips on one clock, of one trial after the other. All of them run from the same sample on, and only the chosen one is let through: to
+ * Several clips on one clock. All of them run from the same sample on, and only the chosen one is let through: to
  * switch is to turn two gains, so the sound goes on at the same position of the other clip.
  */
 export class Player {

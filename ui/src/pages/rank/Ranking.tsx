@@ -4,11 +4,11 @@ import { Button } from "../../components/Button";
 import { Card } from "../../components/Card";
 import { Empty } from "../../components/Empty";
 import { ErrorNote } from "../../components/ErrorNote";
+import { StatusTag } from "../../components/StatusTag";
 import { Title } from "../../components/Title";
 import { exportVotes, getResults, getTest, type Results, type Test } from "../../listening";
 import { strings } from "../../strings";
 import { useFetched } from "../../useFetched";
-import { StatusTag } from "../compare/StatusTag";
 import { Findings } from "./Findings";
 import { Raters } from "./Raters";
 import { VoteMatrix } from "./VoteMatrix";
@@ -92,6 +92,9 @@ function Found({ test, results }: { test: Test; results: Results }) {
   );
 }
 
+/** Some browsers read what is saved a while after the click. */
+const SAVED_WITHIN_MS = 60_000;
+
 function Export({ test }: { test: Test }) {
   const t = strings.value.rank;
   const [error, setError] = useState<unknown>(null);
@@ -102,7 +105,7 @@ function Export({ test }: { test: Test }) {
       const address = URL.createObjectURL(await exportVotes(test.id, format));
       const link = Object.assign(document.createElement("a"), { href: address, download: `${test.id}.${format}` });
       link.click();
-      URL.revokeObjectURL(address);
+      setTimeout(() => URL.revokeObjectURL(address), SAVED_WITHIN_MS);
     } catch (error) {
       setError(error);
     }

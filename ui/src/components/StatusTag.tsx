@@ -1,5 +1,5 @@
-import type { Status, Test } from "../../listening";
-import { strings } from "../../strings";
+import type { Status, Test } from "../listening";
+import { strings } from "../strings";
 
 const TONES: Record<Status, string> = { waiting: "warn", synthesising: "warn", open: "good", closed: "", failed: "bad" };
 
