@@ -20,14 +20,14 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
-from providers.decoding import kernels
-from providers.decoding.backend import BackendOptions, draw
+from providers.decoding import draw_kernel, kernels
+from providers.decoding.backend import BackendOptions
 from providers.decoding.blocks import DecoderWeights
 from providers.decoding.kv_pages import PAGE_TOKENS, SCRATCH_PAGE, PagePool
 from providers.decoding.linear import DenseLinear
 from providers.decoding.row_tiles import LARGE_TILE, SMALL_TILE, Tiles, bring_into_tiles
 from providers.decoding.spec import DecoderSpec, PrefillInput
-from providers.decoding.state import SlotState
+from providers.decoding.state import FULL, RUNNING, STOPPED, SlotState
 from providers.decoding.step_graph import capture
 from providers.decoding.weight_table import (
     ATTENTION_NORM,
@@ -250,7 +250,17 @@ class FusedBackend:
         latents = self._latents(self._blocks(state.next_input[rows.slots], now), now)
         logits = latents.new_empty(len(latents), self._spec.vocabulary)
         self._linear(now, latents, logits, self._weights.head)
-        draw(state, self._spec, rows.slots, latents, logits, partial(self._embed, now))
+        draw_fused(
+            state,
+            self._spec,
+            rows.slots,
+            latents,
+            logits,
+            self._weights.addresses,
+            rows.residents,
+            self._weights.embeddings,
+            rows.tile,
+        )
 
     def _blocks(self, x: Tensor, rows: _Rows) -> Tensor:
         """[rows, C] → [rows, C]; what the last block adds is not yet normalised if norms follow."""
@@ -303,7 +313,7 @@ class FusedBackend:
         spec, out = self._spec, torch.empty_like(queries)
         kernels.attend[(len(queries), spec.heads)](
             queries, out, self._keys[layer], self._values[layer],
-            rows.slots, rows.visible, self._pages, self._pool.most_pages,
+            rows.slots, rows.visible, self._pages, self._pool.most_pages, self.num_slots,
             HEADS=spec.heads, HEAD_CHANNELS=spec.head_channels, PAGE_TOKENS=PAGE_TOKENS,
         )  # fmt: skip
         return out
@@ -349,16 +359,6 @@ class FusedBackend:
         )  # fmt: skip
         return out
 
-    def _embed(self, rows: _Rows, tokens: Tensor, positions: Tensor) -> Tensor:
-        channels = self._spec.channels
-        out = torch.empty(len(tokens), channels, dtype=self._dtype, device=self._device)
-        kernels.embed[(len(tokens),)](
-            tokens, positions, out, self._weights.addresses, rows.residents, MAX_RESIDENTS,
-            self._weights.embeddings,
-            CHANNELS=channels, PADDED=triton.next_power_of_2(channels), TILE=rows.tile,
-        )  # fmt: skip
-        return out
-
     @property
     def _epsilon(self) -> float:
         assert self._model is not None
@@ -373,6 +373,34 @@ class FusedBackend:
         return max(most, min(wanted, options.kv_bytes // page_bytes))
 
 
+def draw_fused(
+    state: SlotState,
+    spec: DecoderSpec,
+    slots: Tensor,
+    latents: Tensor,
+    logits: Tensor,
+    addresses: Tensor,
+    residents: Tensor,
+    field: int,
+    tile: int,
+) -> None:
+    """`backend.draw` as one kernel; `field` is the token table's, and tile t of rows is `residents[t]`'s."""
+    sampling, rule = state.all_sampling, spec.rule
+    draw_kernel.draw[(len(slots),)](
+        logits, latents, slots,
+        state.cached, state.generated, state.limit, state.position, state.finish,
+        state.seen.view(torch.uint8), state.codes, state.latents, state.next_input,
+        sampling.temperature, sampling.top_k, sampling.top_p, sampling.repetition_penalty, sampling.key,
+        addresses, residents, addresses.shape[1], field, len(state.finish) - 1,
+        VOCABULARY=spec.vocabulary, PADDED_VOCABULARY=triton.next_power_of_2(spec.vocabulary),
+        CHANNELS=spec.channels, PADDED_CHANNELS=triton.next_power_of_2(spec.channels),
+        TOKENS=state.codes.shape[1], TILE=tile,
+        STOP=spec.stop_token, MIN_TOKENS=rule.min_tokens, STOPS_IF_LIKELIEST=rule.stops_if_likeliest,
+        TOP_P_FIRST=rule.filters == "top_p_first", COUNTS_STOP=spec.counts_stop,
+        RUNNING=RUNNING, STOPPED=STOPPED, FULL=FULL,
+    )  # fmt: skip
+
+
 def problem(spec: DecoderSpec, device: torch.device) -> str | None:
     """Why these kernels can't decode this shape on this device, if they can't. Compiles and runs one."""
     if triton.next_power_of_2(spec.head_channels) != spec.head_channels or spec.channels % LARGE_TILE:
@@ -382,7 +410,7 @@ def problem(spec: DecoderSpec, device: torch.device) -> str | None:
         row = torch.zeros(1, spec.channels, device=device)
         zero = torch.zeros(1, dtype=torch.int64, device=device)
         kernels.attend[(1, spec.heads)](
-            row, torch.empty_like(row), page, page, zero, zero + 1, zero.int(), 1,
+            row, torch.empty_like(row), page, page, zero, zero + 1, zero.int(), 1, 1,
             HEADS=spec.heads, HEAD_CHANNELS=spec.head_channels, PAGE_TOKENS=PAGE_TOKENS,
         )  # fmt: skip
     except Exception as error:  # a compiler that is missing or too old, a driver of another version …

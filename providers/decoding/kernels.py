@@ -167,22 +167,27 @@ def queries_keys_values(
             tl.store(values + place, y)
 
 
-@triton.jit(do_not_specialize=["most_pages"])
+@triton.jit(do_not_specialize=["most_pages", "scratch"])
 def attend(
-    queries, out, keys, values, slots, visible, pages, most_pages,
+    queries, out, keys, values, slots, visible, pages, most_pages, scratch,
     HEADS: tl.constexpr, HEAD_CHANNELS: tl.constexpr, PAGE_TOKENS: tl.constexpr,
 ):  # fmt: skip
     """Attention of each row over the first `visible[row]` tokens of its slot, and over no others.
 
     queries and out [rows, HEADS x HEAD_CHANNELS]; the rest as in `queries_keys_values`. A single query is a
-    weighted sum at the speed of memory, so this is a running softmax page by page. Programs: (rows, heads).
+    weighted sum at the speed of memory, so this is a running softmax page by page. Rows of the slot `scratch`
+    are nobody's: zeros. Programs: (rows, heads).
     """
     row, head = tl.program_id(0), tl.program_id(1)
+    slot = tl.load(slots + row)
     channel, token = tl.arange(0, HEAD_CHANNELS), tl.arange(0, PAGE_TOKENS)
     place = row * HEADS * HEAD_CHANNELS + head * HEAD_CHANNELS + channel
+    if slot == scratch:
+        tl.store(out + place, tl.zeros((HEAD_CHANNELS,), out.dtype.element_ty))
+        return
     query = tl.load(queries + place).to(tl.float32) * (HEAD_CHANNELS**-0.5)
     num_tokens = tl.load(visible + row)
-    table = pages + tl.load(slots + row) * most_pages
+    table = pages + slot * most_pages
     highest = tl.full((), -float("inf"), tl.float32)
     weight_sum = tl.zeros((), tl.float32)
     total = tl.zeros((HEAD_CHANNELS,), tl.float32)
@@ -221,24 +226,3 @@ def normalise(
     y = scaled * tl.load(gain + channel, mask=is_real, other=0.0).to(tl.float32)
     y += tl.load(shift + channel, mask=is_real, other=0.0).to(tl.float32)
     tl.store(out + row * CHANNELS + channel, y.to(rounded_dtype).to(out.dtype.element_ty), mask=is_real)
-
-
-@triton.jit(do_not_specialize=["residents", "field"])
-def embed(
-    tokens, positions, out, addresses, resident_of_tile, residents, field,
-    CHANNELS: tl.constexpr, PADDED: tl.constexpr, TILE: tl.constexpr,
-):  # fmt: skip
-    """out [rows, CHANNELS] = token table[token] + position table[position]; `field` is the token table's, the
-    position table's is the next. Programs: (rows,).
-    """
-    row = tl.program_id(0)
-    dtype = out.dtype.element_ty
-    resident = tl.load(resident_of_tile + row // TILE)
-    token_table = _weights(addresses, field, resident, residents, dtype)
-    position_table = _weights(addresses, field + 1, resident, residents, dtype)
-    channel = tl.arange(0, PADDED)
-    is_real = channel < CHANNELS
-    token = tl.load(token_table + tl.load(tokens + row) * CHANNELS + channel, mask=is_real, other=0.0)
-    place = tl.load(positions + row) * CHANNELS + channel
-    y = token.to(tl.float32) + tl.load(position_table + place, mask=is_real, other=0.0).to(tl.float32)
-    tl.store(out + row * CHANNELS + channel, y.to(dtype), mask=is_real)

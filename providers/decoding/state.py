@@ -43,7 +43,7 @@ class SlotState:
         self.latents = torch.empty(slots, max_tokens + 1, channels, dtype=torch.float32, device=device)
         self.seen = torch.zeros(slots, vocabulary, dtype=torch.bool, device=device)
         self._yes = torch.ones((), dtype=torch.bool, device=device)  # a graph cannot copy a host's True
-        self._sampling = SamplingRows(
+        self.all_sampling = SamplingRows(
             temperature=real(), top_k=whole(), top_p=real(), repetition_penalty=real(), key=whole(2)
         )
 
@@ -66,15 +66,15 @@ class SlotState:
         self.next_input[slot] = next_input
         self.seen[slot] = False
         self.seen[slot, list(seen)] = True
-        self._sampling.temperature[slot] = sampling.temperature
-        self._sampling.top_k[slot] = sampling.top_k
-        self._sampling.top_p[slot] = sampling.top_p
-        self._sampling.repetition_penalty[slot] = sampling.repetition_penalty
-        self._sampling.key[slot] = torch.tensor(random_key(sampling.seed, utterance_index))
+        self.all_sampling.temperature[slot] = sampling.temperature
+        self.all_sampling.top_k[slot] = sampling.top_k
+        self.all_sampling.top_p[slot] = sampling.top_p
+        self.all_sampling.repetition_penalty[slot] = sampling.repetition_penalty
+        self.all_sampling.key[slot] = torch.tensor(random_key(sampling.seed, utterance_index))
         self.finish[slot] = RUNNING
 
     def sampling(self, slots: Tensor) -> SamplingRows:
-        return SamplingRows(*(field[slots] for field in self._sampling))
+        return SamplingRows(*(field[slots] for field in self.all_sampling))
 
     def advance(
         self,

@@ -9,20 +9,28 @@ import json
 import sys
 
 import torch
+import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 
-from providers.decoding import kernels
+from providers.decoding import draw_kernel, kernels
 from providers.decoding.fused import TILINGS, _block_in, _block_out
 from providers.decoding.kv_pages import PAGE_TOKENS
+from providers.decoding.state import FULL, RUNNING, STOPPED
 
 H200 = GPUTarget("cuda", 90, 32)
 ALIGNED = [["tt.divisibility", 16]]
+SIZES = {"xtts": (1024, 16), "gpt_sovits": (512, 16)}
+VOCABULARY = {"xtts": 1026, "gpt_sovits": 1025}
+REAL = ("logits", "latents", "kept_latents", "temperature", "top_p", "penalty")
+WHOLE = ("cached", "generated", "limit", "position", "finish", "codes", "top_k", "key")
 TYPES = {
     "pages": "*i32",
+    "seen": "*u8",
+    **dict.fromkeys(REAL, "*fp32"),
+    **dict.fromkeys(WHOLE, "*i64"),
     **dict.fromkeys(("addresses", "resident_of_tile", "slots", "positions", "visible", "tokens"), "*i64"),
 }
-SIZES = {"xtts": (1024, 16), "gpt_sovits": (512, 16)}
 
 
 def main(families: list[str]) -> None:
@@ -31,6 +39,9 @@ def main(families: list[str]) -> None:
         head_channels = channels // heads
         shape = {"HEAD_CHANNELS": head_channels, "PAGE_TOKENS": PAGE_TOKENS}
         report(family, "attend", kernels.attend, {"HEADS": heads, **shape}, {})
+        report(family, "draw", draw_kernel.draw, draw_constants(family, channels), {})
+        report(family, "normalise", kernels.normalise, normalise_constants(channels), {})
+        report(family, "head", kernels.linear, head_constants(channels, VOCABULARY[family]), {}, "*fp32")
         for tile, tiling in TILINGS.items():
             row = {"CHANNELS": channels, "PADDED": channels, "TILE": tile}
             options = {"num_warps": tiling.num_warps, "num_stages": tiling.num_stages}
@@ -53,6 +64,41 @@ def main(families: list[str]) -> None:
                 report(family, name, kernels.linear, constants, options)
 
 
+def draw_constants(family: str, channels: int) -> dict[str, object]:
+    return {
+        "VOCABULARY": VOCABULARY[family],
+        "PADDED_VOCABULARY": 2048,
+        "CHANNELS": channels,
+        "PADDED_CHANNELS": channels,
+        "TOKENS": 603,
+        "TILE": 16,
+        "STOP": VOCABULARY[family] - 1,
+        "MIN_TOKENS": 0 if family == "xtts" else 11,
+        "STOPS_IF_LIKELIEST": family != "xtts",
+        "TOP_P_FIRST": family != "xtts",
+        "COUNTS_STOP": family == "xtts",
+        "RUNNING": RUNNING,
+        "STOPPED": STOPPED,
+        "FULL": FULL,
+    }
+
+
+def normalise_constants(channels: int) -> dict[str, object]:
+    sizes = {"CHANNELS": channels, "PADDED": channels, "TILE": 16, "EPSILON": 1e-5}
+    return {**sizes, "weight_dtype": tl.float32, "rounded_dtype": tl.float32}
+
+
+def head_constants(channels: int, vocabulary: int) -> dict[str, object]:
+    sizes = {"INPUTS": channels, "OUTPUTS": vocabulary, "TILE": 16, "EPSILON": 1e-5}
+    padded = {"PADDED_INPUTS": channels, "PADDED_OUTPUTS": 2048}
+    flags = {"NORMALISE": False, "ACTIVATION": "none", "RESIDUAL": "none"}
+    cut = {
+        "BLOCK_IN": _block_in(channels, torch.float32, TILINGS[16]),
+        "BLOCK_OUT": _block_out(vocabulary, 16),
+    }
+    return {**sizes, **padded, **flags, **cut}
+
+
 def blocks(inputs: int, outputs: int, tile: int) -> dict[str, int]:
     return {
         "BLOCK_IN": _block_in(inputs, torch.bfloat16, TILINGS[tile]),
@@ -60,14 +106,14 @@ def blocks(inputs: int, outputs: int, tile: int) -> dict[str, int]:
     }
 
 
-def report(family, name, kernel, constants, options) -> None:
+def report(family, name, kernel, constants, options, default_type="*bf16") -> None:
     signature, attributes = {}, {}
     pointers = [parameter.name for parameter in kernel.params if not parameter.do_not_specialize]
     for i, argument in enumerate(kernel.arg_names):
         if argument in constants:
             signature[argument] = "constexpr"
         elif argument in pointers:
-            signature[argument] = TYPES.get(argument, "*bf16")
+            signature[argument] = TYPES.get(argument, default_type)
             attributes[i,] = ALIGNED
         else:
             signature[argument] = "i32"

@@ -10,6 +10,7 @@ import torch
 
 from providers.decoding.attention import RowAttention, attend_prompt, prompt_visibility
 from providers.decoding.blocks import run_blocks
+from providers.decoding.kv_pages import PagePool
 from providers.decoding.linear import can_pack
 from providers.decoding.plain import PlainBackend
 from providers.decoding.sampler import SamplingRule
@@ -369,3 +370,42 @@ def test_a_pool_that_does_not_fit_is_out_of_memory(make_decoder):
 
 def test_releasing_a_free_slot_is_nothing(make_decoder):
     make_decoder().release([0, 1])
+
+
+class Paged(PlainBackend):
+    """Plain, but with the memory of three pages, of which every utterance here comes to need two."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.pool = PagePool(num_pages=3, most_pages=2)
+
+    def hold(self, slot, tokens):
+        return self.pool.hold(slot, tokens)
+
+    def release(self, slot):
+        self.pool.release(slot)
+
+
+def test_an_utterance_waits_for_memory_and_then_says_the_same(make_decoder, make_weights, make_prompt):
+    weights = make_weights(seed=0, stop_bias=-100.0)
+    prompts = {slot: make_prompt(weights, 40, seed=slot, max_tokens=45) for slot in range(3)}
+    decoder = make_decoder(backend=Paged)
+    decoder.prefill({0: prompts[0], 1: prompts[1]})
+    with pytest.raises(DeviceOutOfMemory, match="no room for the keys and values of the prompts of 1 slots"):
+        decoder.prefill({2: prompts[2]})
+    progress = decoder.decode([1, 0], 100)
+    assert progress[0] == Progress(45, "length")
+    assert progress[1].finished is None
+    assert decoder.decode([1, 0], 100) == progress, "nothing has ended"
+    decoder.release([0])
+    decoder.prefill({2: prompts[2]})
+    decoder.decode([1], 100)
+    decoder.release([1])
+    decoder.decode([2], 100)
+    assert decoder.codes(2) == alone(make_decoder, prompts[2])[0]
+    later = make_decoder(backend=Paged)
+    later.prefill({0: prompts[0], 1: prompts[1]})
+    later.decode([0, 1], 100)
+    later.release([0])
+    later.decode([1], 100)
+    assert later.codes(1) == alone(make_decoder, prompts[1])[0]
