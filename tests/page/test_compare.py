@@ -86,10 +86,11 @@ def vote_on_all(http: httpx.Client, clock: Clock, test: str, answer: Callable[[i
 
 
 def listen(page: Page, *sides: str) -> None:
-    """To as much of each as a vote needs."""
+    """To all of each."""
     for number, side in enumerate(sides, start=1):
         page.get_by_role("button", name=f"Listen to {side}").click()
         expect(page.get_by_text("heard", exact=True)).to_have_count(number)
+        expect(page.get_by_role("button", name=f"Listen to {side}")).to_be_visible()  # it has ended
 
 
 def go_through(page: Page, answers: list[str]) -> None:
@@ -179,6 +180,7 @@ def test_keys_are_enough_on_a_korean_keyboard(server: Any, open_page: Any) -> No
     expect(page.get_by_role("button", name="A 듣기")).to_be_enabled()
     page.keyboard.press("Space")
     expect(page.get_by_text("들음", exact=True)).to_have_count(1)
+    expect(page.get_by_role("button", name="일시 정지")).to_have_count(0)  # it has ended
     for number, (letter, place) in enumerate({"ㅠ": "KeyB", "ㅌ": "KeyX"}.items(), start=2):
         page.evaluate(
             "([key, code]) => document.body.dispatchEvent("
@@ -186,6 +188,7 @@ def test_keys_are_enough_on_a_korean_keyboard(server: Any, open_page: Any) -> No
             [letter, place],
         )
         expect(page.get_by_text("들음", exact=True)).to_have_count(number)
+        expect(page.get_by_role("button", name="일시 정지")).to_have_count(0)
     page.keyboard.press("2")
     expect(page.get_by_role("radio", name="X는 B")).to_be_checked()
     page.keyboard.press("Enter")
