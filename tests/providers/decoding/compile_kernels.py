@@ -1,4 +1,6 @@
-"""Compiles the kernels for an H200 at the families' sizes and prints what each takes, as JSON lines.
+"""Compiles the kernels for an H200 and prints what each takes, as JSON lines.
+
+    python compile_kernels.py [xtts] [gpt_sovits] [16] [64]      # of families' sizes and rows per tile
 
 Run by test_kernels_compile.py in a process of its own: where kernels are interpreted they can't be compiled.
 """
@@ -33,7 +35,7 @@ TYPES = {
 }
 
 
-def main(families: list[str]) -> None:
+def main(families: list[str], tiles: list[int]) -> None:
     for family in families:
         channels, heads = SIZES[family]
         head_channels = channels // heads
@@ -42,8 +44,8 @@ def main(families: list[str]) -> None:
         report(family, "draw", draw_kernel.draw, draw_constants(family, channels), {})
         report(family, "normalise", kernels.normalise, normalise_constants(channels), {})
         report(family, "head", kernels.linear, head_constants(channels, VOCABULARY[family]), {}, "*fp32")
-        for tile, tiling in TILINGS.items():
-            row = {"CHANNELS": channels, "PADDED": channels, "TILE": tile}
+        for tile in tiles:
+            tiling, row = TILINGS[tile], {"CHANNELS": channels, "PADDED": channels, "TILE": tile}
             options = {"num_warps": tiling.num_warps, "num_stages": tiling.num_stages}
             report(
                 family,
@@ -133,4 +135,8 @@ def report(family, name, kernel, constants, options, default_type="*bf16") -> No
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or [*SIZES])
+    chosen = sys.argv[1:]
+    main(
+        [name for name in chosen if name in SIZES] or [*SIZES],
+        [int(name) for name in chosen if name.isdigit()] or [*TILINGS],
+    )

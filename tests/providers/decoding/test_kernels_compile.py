@@ -1,4 +1,4 @@
-"""The fused kernels compile for an H200 at XTTS's size, on a machine that has none."""
+"""The fused kernels compile for an H200, on a machine that has none: at XTTS's size, in small tiles."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ def test_every_kernel_fits_and_loads_its_weights_asynchronously():
     environment |= {"TRITON_DEFAULT_FP_FUSION": "1"}
     script = Path(__file__).with_name("compile_kernels.py")
     finished = subprocess.run(
-        [sys.executable, str(script), "xtts"], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, str(script), "xtts", "16"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert finished.returncode == 0, finished.stderr
     compiled = [json.loads(line) for line in finished.stdout.splitlines()]
-    assert len(compiled) == 12
+    assert len(compiled) == 8
     for kernel in compiled:
         assert kernel["shared_bytes"] <= MOST_SHARED_BYTES, kernel
         if "linear" in kernel["kernel"] or "queries" in kernel["kernel"]:
