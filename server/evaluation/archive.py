@@ -56,7 +56,7 @@ class Spoken:
     hit_limit: bool  # of any part of it
     ttfa_s: float | None  # None: others were spoken beside it
     took_s: float | None
-    device: str
+    device: str  # and its number format; empty where the device process was too busy to say
     spoken_at: str  # ISO 8601, UTC
     error: str | None = None
 

@@ -41,7 +41,7 @@ def compute_result(
         "texts_digest": plan.texts.digest,
         "seeds": list(plan.seeds),
         "recogniser": plan.recogniser,
-        "devices": sorted({utterance["device"] for utterance in utterances}),
+        "devices": sorted({utterance["device"] for utterance in utterances} - {""}),
         "unmeasured": dict(unmeasured),
         "systems": [
             {

@@ -117,7 +117,7 @@ async def _speak(item: Item, services: Services) -> Utterance:
         hit_limit=received.hit_limit,
         ttfa_s=received.ttfa_s,
         took_s=time.perf_counter() - started,
-        device=f"{state.device} {state.dtype}" if state else "unknown",
+        device=f"{state.device} {state.dtype}" if state else "",
         spoken_at=_now(),
         error=None if len(samples) else "the model fell silent at once.",
     )

@@ -12,7 +12,7 @@ from server.evaluation.measures import MEASURES, Measure
 
 STRIP_WIDTH, ROW_HEIGHT, AXIS_HEIGHT, MARGIN = 460, 34, 22, 12
 RADAR_SIZE, RADAR_RADIUS = 420, 150
-RADAR_VIEW = "-70 30 560 360"  # room for the labels beside it
+RADAR_VIEW = "-140 14 700 392"  # room for the labels beside it
 NUM_RINGS = 4
 GOLDEN_ANGLE = 0.618034  # spreads dots that lie on each other, the same way each time
 
