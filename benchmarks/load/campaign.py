@@ -104,13 +104,14 @@ class Results(msgspec.Struct):
     soaks: list[Soak] = []
 
     def of(self, target: str, kind: Kind, level: float | None = None) -> list[Run]:
-        """Valid runs, with the load rising."""
+        """Valid runs but soaks, whose length is no other's, with the load rising."""
         found = [
             run
             for run in self.runs
             if run.target == target
             and run.kind == kind
             and run.summary.is_valid
+            and run.purpose != "soak"
             and (level is None or run.level == level)
         ]
         return sorted(found, key=lambda run: (run.level, run.round))

@@ -134,14 +134,19 @@ def verdicts(results: Results, objective: Objective) -> Iterable[str]:
         yield f"{discarded} of {len(results.runs)} runs were discarded: the client itself was late in them."
     for soak in results.soaks:
         run = results.runs[soak.run]
-        errors = run.summary.requests - run.summary.succeeded
-        yield f"{run.target}, soak of {run.load.label}: {run.summary.requests} requests, {errors} errors."
+        yield f"{run.target}, soak of {run.load.label}: {_soaked(run.summary)}."
         for growth in soak.growths:
             interval = f"{growth.low:+.2f} to {growth.high:+.2f}"
             yield (
                 f"{run.target}, memory {growth.name}: {growth.mb_per_h:+.2f} MB/h ({interval}) after the "
                 f"warm-up, limit {growth.limit:g}: {growth.verdict}."
             )
+
+
+def _soaked(summary: Summary) -> str:
+    ttfa = "" if summary.ttfa_s is None else f", audible TTFA p95 {_milliseconds(summary.ttfa_s.p95)}"
+    gaps = "" if summary.underruns is None else f", C50 {_share(summary.underruns.share_up_to_50_ms)}"
+    return f"{summary.requests} requests, {summary.requests - summary.succeeded} errors{ttfa}{gaps}"
 
 
 def _tables(results: Results) -> str:
