@@ -7,6 +7,7 @@ import json
 import shlex
 import threading
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,21 @@ def test_only_what_was_changed_is_asked_for(server: Any, page: Page) -> None:
     page.get_by_role("button", name="All to defaults").click()
     expect(page.get_by_label("Temperature")).to_have_value("0.75")
     expect(page.get_by_label("Seed")).to_have_value("")
+
+
+def test_a_family_with_noise_has_a_dial_for_it(
+    server: Any, page: Page, fake_family: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.goto("/playground")
+    expect(page.get_by_label("Temperature")).to_have_value("0.75")
+    expect(page.get_by_label("Noise scale")).to_have_count(0)
+    noisy = replace(fake_family.DEFAULT_SAMPLING, noise_scale=0.5)
+    monkeypatch.setattr(fake_family, "DEFAULT_SAMPLING", noisy)
+    page.reload()
+    page.get_by_label("Noise scale").press("ArrowLeft")
+    speak(page)
+    expect_phase(page, "Done")
+    assert server.speech.spoken[0].sampling.noise_scale == 0.45
 
 
 def test_counters_follow_the_text(server: Any, page: Page) -> None:

@@ -57,7 +57,8 @@ function create(container: HTMLElement, take: Take, withSpectrogram: boolean): W
             labels: true,
             gainDB: 12,
             rangeDB: 70,
-            labelsBackground: tokenColor("--paper"),
+            // Legible, and the sound behind them still to be seen.
+            labelsBackground: tokenColor("--paper").replace(")", ", 0.5)").replace("rgb(", "rgba("),
             labelsColor: tokenColor("--muted"),
             labelsHzColor: tokenColor("--muted"),
             colorMap: shades(accent),
