@@ -90,7 +90,7 @@ MEASURES = {
         ),
         Measure(
             "own_similarity",
-            "Similarity, own encoder",
+            "Own similarity",
             "",
             "higher",
             0.8,

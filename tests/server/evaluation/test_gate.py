@@ -22,7 +22,7 @@ RESULT = {
         pytest.param([" dnsmos >= 3.01 "], ["dnsmos overall 3 (expected at least 3.01)"], id="too-bad"),
         pytest.param(
             ["own_similarity>=0.5"],
-            ["no similarity, own encoder (the family has none; expected at least 0.5)"],
+            ["no own similarity (the family has none; expected at least 0.5)"],
             id="not-measured",
         ),
         pytest.param(["cer<=0.1", "dnsmos>=1", "rtf<=1"], 2, id="several"),
