@@ -37,7 +37,7 @@ def test_the_build_is_whole() -> None:
     """Every file that is there is asked for by another one, and the other way round."""
     built = {path.name for path in (BUILT / "assets").iterdir()}
     texts = [path.read_text() for path in BUILT.rglob("*") if path.is_file()]
-    named = {name for text in texts for name in re.findall(r"[\w.~-]+-[\w-]{8}\.(?:js|css|svg)", text)}
+    named = {name for text in texts for name in re.findall(r"(?:assets|\.)/([\w.~-]+\.(?:js|css|svg))", text)}
     assert built == named
 
 
