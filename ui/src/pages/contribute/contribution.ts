@@ -44,6 +44,8 @@ export interface Outgoing {
   modified: number;
   address: string | null;
   sent: number;
+  /** The server has all of it, which it has said. */
+  hasArrived: boolean;
 }
 
 /** What a reload must not lose. */
@@ -106,6 +108,8 @@ export function begin(name: string, chosen: readonly ChosenFile[]): void {
 
 /** After a break or a failure: everything is sent that hasn't arrived, then handed in. */
 export function goOn(): void {
+  // After a reload the page has no hold of the files any more.
+  if (files.length === 0) return chooseAgain();
   void run(async (signal) => {
     await sendAll(signal);
     await handIn(signal);
@@ -117,10 +121,13 @@ export function takeBreak(): void {
   stage.value = { at: "paused", error: null };
 }
 
-/** After a reload while the server was reading. */
+/** After a reload: what needs no files any more goes on by itself. */
 export function followAgain(): void {
-  const id = contribution.value?.intake;
-  if (id && stage.value.at === "choosing") void run((signal) => follow(id, signal));
+  const begun = contribution.value;
+  if (begun === null || begun.isRefused || stage.value.at !== "choosing") return;
+  const { intake } = begun;
+  if (intake !== null) void run((signal) => follow(intake, signal));
+  else if (begun.files.every(({ hasArrived }) => hasArrived)) void run(handIn);
 }
 
 /** Give up what was sent, also on the server. */
@@ -181,6 +188,7 @@ async function sendAll(signal: AbortSignal): Promise<void> {
       },
     });
     part.sent = part.size;
+    part.hasArrived = true;
     remember(contribution.value);
     show();
   }
@@ -265,7 +273,7 @@ function isSame(outgoing: Outgoing, { path, file }: ChosenFile): boolean {
 }
 
 function outgoingOf({ path, file }: ChosenFile): Outgoing {
-  return { path, size: file.size, modified: file.lastModified, address: null, sent: 0 };
+  return { path, size: file.size, modified: file.lastModified, address: null, sent: 0, hasArrived: false };
 }
 
 function newGroup(): string {
