@@ -52,7 +52,7 @@ measure() {
     >"$output/device.csv"
 correctness=(tests/providers -m gpu)
 [[ $device == cpu ]] && correctness=(tests/providers/decoding/test_kernels.py)
-stage correctness 90 "$python" -m pytest -n0 -q --timeout 90 "${correctness[@]}"
+stage correctness 90 "$python" -m pytest -n0 -q --timeout $((90 * slack)) "${correctness[@]}"
 measure conditioning 60 # makes the submission too
 measure decode_step 45
 measure semantic_tokens 25
