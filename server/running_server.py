@@ -12,6 +12,7 @@ from server.errors import ServerError
 from server.settings import Settings
 
 LONGEST_START_S = 60.0
+LONGEST_SILENCE_S = 10.0  # of a busy machine; where no server listens there is an answer at once
 STARTING = 503  # of /readyz
 
 
@@ -28,7 +29,7 @@ def find_server(settings: Settings) -> httpx.Client | None:
         trust_env=False,  # a proxy has no part in this
     )
     try:
-        if client.get("/healthz", timeout=2.0).is_success:
+        if client.get("/healthz", timeout=LONGEST_SILENCE_S).is_success:
             _wait_while_starting(client)
             return client
     except httpx.HTTPError:
