@@ -36,7 +36,9 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, description="CPU threads of the device process; 0 is one per core.")
     slots: int = Field(
-        0, ge=0, description="Utterances decoded at once per engine; 0 is 8 on CPU, on CUDA 8 per GiB of its memory up to 1024."
+        0,
+        ge=0,
+        description="Utterances decoded at once per engine; 0 is 8 on CPU; on CUDA 8 per GiB, up to 1,024.",
     )
     device_budget_gib: float = Field(
         0, ge=0, description="Weights kept on the device; 0 is 60 % of its memory (CPU: of the machine's)."
