@@ -241,7 +241,7 @@ export const en = {
     tooFewTitle: "Too few votes",
     tooFewText: (fewest: number) => `A system has a rank from ${fewest} votes on. Until then nothing is claimed.`,
     matrix: "Who was preferred to whom",
-    matrixExplained: "How often the row’s system was preferred to the column’s. The darker, the larger its share.",
+    matrixExplained: "How often the row’s system was preferred to the column’s. The stronger the colour, the larger the share.",
     matrixCell: (row: string, column: string, wins: string, all: string) => `${row} preferred to ${column} in ${wins} of ${all}`,
     raters: "Raters",
     ratersExplained: "Who didn’t listen is shown and left out. No vote is ever deleted.",
