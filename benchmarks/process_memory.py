@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import resource
+import re
+from pathlib import Path
 
 import psutil
 
@@ -12,4 +13,7 @@ def resident_mib() -> float:
 
 
 def peak_resident_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Since this program was started. `getrusage` would count what the process that started it held then."""
+    status = Path("/proc/self/status").read_text()
+    (peak_kib,) = re.findall(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    return int(peak_kib) / 1024

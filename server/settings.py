@@ -78,7 +78,7 @@ class Settings(BaseSettings):
         "first that is set up.",
     )
     whisper_model: Path | None = Field(
-        None, description="Folder of a model converted for faster-whisper; none is ever fetched."
+        None, description="Folder of a converted Whisper model; none is ever fetched."
     )
     azure_speech_key: SecretStr | None = Field(None, description="Key of an Azure Speech resource.")
     azure_speech_region: str | None = Field(

@@ -29,6 +29,13 @@ GIVEN: dict[str, Any] = {
     "database_url": "postgresql://anna:secret@db.example/voices",
     "hub_endpoint": "https://hub.example",
     "preload": ["a", "b"],
+    "chinese_without_roberta": True,
+    "recogniser": "none",
+    "whisper_model": "/models/whisper",
+    "azure_speech_key": "secret",
+    "azure_speech_region": "koreacentral",
+    "azure_speech_endpoint": "https://speech.example",
+    "gate": ["cer<=0.25", "dnsmos>=2.8"],
 }
 NUMBER = 77
 

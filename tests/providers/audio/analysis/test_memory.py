@@ -17,11 +17,12 @@ MAX_GROWTH_MIB_PER_MINUTE = 4.0
 
 MEASURE = """
 import json, resource, sys
+from benchmarks.process_memory import peak_resident_mib
 from providers.audio.analysis.process import Job, inspect
 news = [*inspect(Job({"long": sys.argv[1]}, sys.argv[2], opinions=False))]
-peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-children_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-print(json.dumps({"kib": max(peak_kib, children_kib), "verdict": news[-1]["inspection"]["verdict"]}))
+children_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+peak = {"mib": max(peak_resident_mib(), children_mib)}
+print(json.dumps(peak | {"verdict": news[-1]["inspection"]["verdict"]}))
 """
 
 
@@ -30,7 +31,7 @@ def peak_mib(recording: Path, scratch: Path) -> float:
     printed = subprocess.run(
         command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[4]
     )
-    return json.loads(printed.stdout.splitlines()[-1])["kib"] / 1024
+    return json.loads(printed.stdout.splitlines()[-1])["mib"]
 
 
 def test_memory_hardly_grows_with_the_recording(speak: Callable[[str], np.ndarray], tmp_path: Path) -> None:
