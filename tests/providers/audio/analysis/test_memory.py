@@ -13,6 +13,7 @@ import soundfile
 
 # An hour is to stay below 500 MiB; what grows with it is kept per frame, not per sample.
 MAX_RSS_MIB = 350
+MINUTES = (2, 6)  # the first is long enough to fill every block
 MAX_GROWTH_MIB_PER_MINUTE = 4.0
 
 MEASURE = """
@@ -37,11 +38,11 @@ def peak_mib(recording: Path, scratch: Path) -> float:
 def test_memory_hardly_grows_with_the_recording(speak: Callable[[str], np.ndarray], tmp_path: Path) -> None:
     once = speak("slt")
     peaks = []
-    for minutes in (0.5, 5):
+    for minutes in MINUTES:
         recording = tmp_path / f"{minutes}.wav"
         with soundfile.SoundFile(recording, "w", 24_000, 1, "PCM_16") as sound:
             while sound.tell() < minutes * 60 * 24_000:
                 sound.write(once)
         peaks.append(peak_mib(recording, tmp_path))
     assert peaks[1] < MAX_RSS_MIB
-    assert (peaks[1] - peaks[0]) / 4.5 < MAX_GROWTH_MIB_PER_MINUTE
+    assert (peaks[1] - peaks[0]) / (MINUTES[1] - MINUTES[0]) < MAX_GROWTH_MIB_PER_MINUTE
