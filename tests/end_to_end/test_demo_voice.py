@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not demo_submissions(), reason="the demo voices 
 
 NUM_SENTENCES = 12
 # Of what the committed voices reach on 60 sentences (models_store/demo/README.md), with room for so few.
-MAX_CHARACTER_ERROR = 0.35
+MAX_CHARACTER_ERROR = 0.25
 # Seconds a letter takes, at the extremes of the synthesisers that they learnt from.
 LETTER_S = (0.04, 0.14)
 

@@ -31,7 +31,7 @@ from models_store.demo.recipe.synthesiser import Voice
 from models_store.demo.recipe.tokens import SAMPLE_RATE_HZ, mel_filters
 from models_store.demo.recipe.vocoder import OUTPUT_RATE_HZ, Generator
 
-NAMES = dict(zip(SPEAKERS, ("demo", "demo-rms", "demo-awb"), strict=True))
+NAMES = {"rms": "demo", "slt": "demo-slt", "awb": "demo-awb"}  # the clearest is the default
 # Little is left to chance in these tokens; more heat brings slips of the tongue, not expression.
 TEMPERATURE, TOP_K, TOP_P = 0.3, 20, 0.9
 # What the recordings of the submissions say: 8 s that the corpus hasn't got.
