@@ -58,16 +58,16 @@ def result(serve: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     }
     with (
         serve(home, threads="1") as url,
-        httpx.Client(base_url=f"{url}/v1/evaluations", timeout=60) as client,
+        httpx.Client(base_url=url, timeout=60) as client,
     ):
-        evaluation = client.post("", json=asked).raise_for_status().json()
+        evaluation = client.post("/v1/evaluations", json=asked).raise_for_status().json()
         deadline = time.monotonic() + LONGEST_S
         while evaluation["status"] in ("waiting", "running"):
             assert time.monotonic() < deadline, evaluation
             time.sleep(0.2)
-            evaluation = client.get(f"/{evaluation['id']}").json()
+            evaluation = client.get(f"/v1/evaluations/{evaluation['id']}").json()
         assert evaluation["status"] == "finished", evaluation
-        found: dict[str, Any] = client.get(f"/{evaluation['id']}/result").json()
+        found: dict[str, Any] = client.get(f"/v1/evaluations/{evaluation['id']}/result").json()
     return found
 
 
