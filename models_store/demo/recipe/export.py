@@ -10,7 +10,6 @@ import soundfile
 import torch
 from torch import Tensor
 
-from models_store.demo.recipe.corpus import SPEAKERS
 from models_store.demo.recipe.gpt import (
     AUDIO_POSITIONS,
     ENGLISH,
