@@ -17,6 +17,7 @@ from typing import NamedTuple
 import structlog
 
 from server import child
+from server.background_work import BackgroundWork
 from server.evaluation.archive import Archive, Progress, Samples, Spoken
 from server.evaluation.errors import EvaluationFailed, UnknownEvaluation
 from server.evaluation.plan import Item, Plan
@@ -43,7 +44,7 @@ class Later(Exception):
     """Speech isn't possible now, but may be in a moment. What it was is the cause."""
 
 
-class Runner:
+class Runner(BackgroundWork):
     def __init__(
         self,
         archive: Archive,
@@ -53,41 +54,21 @@ class Runner:
         listener_command: Sequence[str] = LISTENER_COMMAND,
         poll_s: float = POLL_S,
     ) -> None:
+        super().__init__(poll_s)
         self._archive = archive
         self._settings = settings
         self._speak = speak
         self._describe = describe
         self._listener_command = tuple(listener_command)
-        self._poll_s = poll_s
-        self._wanted = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
-    def wake(self) -> None:
-        """There is a new evaluation."""
-        self._wanted.set()
-
-    async def close(self) -> None:
-        """What is unfinished is left to another process, or to the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _run(self) -> None:
-        while True:
-            self._wanted.clear()
-            try:
-                for plan in await asyncio.to_thread(self._archive.unfinished):
-                    await self._evaluate(plan)
-            except Later as error:
-                log.warning("evaluations wait for speech", reason=str(error.__cause__ or error))
-            except Exception:
-                log.exception("the search for evaluations failed")
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), self._poll_s)
+    async def _work(self) -> None:
+        try:
+            for plan in await asyncio.to_thread(self._archive.unfinished):
+                await self._evaluate(plan)
+        except Later as error:
+            log.warning("evaluations wait for speech", reason=str(error.__cause__ or error))
+        except Exception:
+            log.exception("the search for evaluations failed")
 
     async def _evaluate(self, plan: Plan) -> None:
         """Raises Later; every other failure is the evaluation's own, and its end."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import structlog
 
+from server.background_work import BackgroundWork
 from server.listening.audio import ClipStore, Samples
 from server.listening.catalogue import LEASE_S, Catalogue, WantedClip
 from server.listening.errors import DatabaseUnavailable
@@ -28,7 +29,7 @@ class Later(Exception):
     """Speech isn't possible now, but may be in a moment. What it was is the cause."""
 
 
-class Synthesis:
+class Synthesis(BackgroundWork):
     """`speak` gives a clip's samples and their rate. It raises Later, or what `describe` tells the maker."""
 
     def __init__(
@@ -39,41 +40,21 @@ class Synthesis:
         describe: Callable[[Exception], str],
         poll_s: float = POLL_S,
     ) -> None:
+        super().__init__(poll_s)
         self._catalogue = catalogue
         self._clips = clips
         self._speak = speak
         self._describe = describe
-        self._poll_s = poll_s
         self._name = secrets.token_hex(8)
-        self._wanted = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
-    def wake(self) -> None:
-        """There is a new test."""
-        self._wanted.set()
-
-    async def close(self) -> None:
-        """What is being synthesised is left to another process, or to the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _run(self) -> None:
-        while True:
-            self._wanted.clear()
-            try:
-                while (test_id := await asyncio.to_thread(self._catalogue.lease, self._name)) is not None:
-                    await self._synthesise(test_id)
-            except (Later, DatabaseUnavailable) as error:
-                log.warning("listening tests wait for their audio", reason=str(error.__cause__ or error))
-            except Exception:
-                log.exception("the synthesis of listening tests failed")
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), self._poll_s)
+    async def _work(self) -> None:
+        try:
+            while (test_id := await asyncio.to_thread(self._catalogue.lease, self._name)) is not None:
+                await self._synthesise(test_id)
+        except (Later, DatabaseUnavailable) as error:
+            log.warning("listening tests wait for their audio", reason=str(error.__cause__ or error))
+        except Exception:
+            log.exception("the synthesis of listening tests failed")
 
     async def _synthesise(self, test_id: str) -> None:
         """Raises Later and DatabaseUnavailable; every other failure is the test's own, and its end."""
