@@ -18,7 +18,9 @@ Packed weights also make a row's result independent of the rows beside it, bit f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 import torch
@@ -26,6 +28,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Activation = Literal["none", "relu", "gelu_tanh"]
+
+# (tensor, dtype) → its values in this dtype, contiguous, in memory of their own.
+Copy = Callable[[Tensor, torch.dtype], Tensor]
 
 CPU_MIN_ROWS = 4
 
@@ -94,19 +99,32 @@ class PackedLinear:
         return int(torch.ops.mkldnn._nbytes(self.packed)) + self.bias.nbytes
 
 
-def prepare_linear(
-    weight: Tensor, bias: Tensor, device: torch.device, dtype: torch.dtype, activation: Activation = "none"
-) -> Linear:
-    """Copy a layer's tensors to a device in the layout that is fastest there.
+def copy_to(device: torch.device) -> Copy:
+    return partial(_copy_to, device)
 
-    `weight` [in, out] and `bias` [out] may be of any floating dtype, mapped or strided; they are not kept.
+
+def _copy_to(device: torch.device, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.empty(tensor.shape, dtype=dtype, device=device).copy_(tensor)
+
+
+def prepare_linear(
+    weight: Tensor,
+    bias: Tensor,
+    device: torch.device,
+    dtype: torch.dtype,
+    activation: Activation = "none",
+    copy: Copy | None = None,
+) -> Linear:
+    """Copy a layer's tensors in the layout that is fastest on the device where it is to run.
+
+    They go there, or wherever `copy` puts them. `weight` [in, out] and `bias` [out] may be of any floating
+    dtype, mapped or strided; they are not kept.
     """
-    weight = weight.to(device=device, dtype=dtype)
-    bias = bias.to(device=device, dtype=dtype, copy=True).contiguous()
+    copy = copy or copy_to(device)
     if can_pack(device, dtype):
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight.t(), _PACKED_FOR_ROWS)
-        return PackedLinear(packed, bias, activation)
-    return DenseLinear(weight.clone(memory_format=torch.contiguous_format), bias, activation)
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype).t(), _PACKED_FOR_ROWS)
+        return PackedLinear(packed, copy(bias, dtype), activation)
+    return DenseLinear(copy(weight, dtype), copy(bias, dtype), activation)
 
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:

@@ -18,7 +18,7 @@ from torch import Tensor
 from models_store.checkpoints.gpt_sovits_architecture import TextToSemanticArchitecture
 from providers.decoding.blocks import Block, DecoderWeights, LayerNorm
 from providers.decoding.decoder import DecoderSpec, PrefillInput
-from providers.decoding.linear import Activation, Linear, prepare_linear
+from providers.decoding.linear import Activation, Copy, Linear, copy_to, prepare_linear
 from providers.decoding.sampler import SamplingRule
 from providers.gpt_sovits.limits import (
     MAX_PROMPT_TOKENS,
@@ -109,25 +109,26 @@ def prepare_text_to_semantic(
     architecture: TextToSemanticArchitecture,
     device: torch.device,
     dtype: torch.dtype,
+    copy: Copy | None = None,
 ) -> TextToSemanticWeights:
-    """Copy gpt.ckpt's tensors, by published name without `model.`, to a device; none of `tensors` is kept.
+    """Copy gpt.ckpt's tensors, by published name without `model.`, as they are to run on a device; none of
+    `tensors` is kept.
 
-    Blocks and embeddings get the engine's dtype; the head stays float32.
+    They go there, or wherever `copy` puts them. Blocks and embeddings get the engine's dtype; the head stays
+    float32.
     """
-
-    def copy(name: str) -> Tensor:
-        return tensors[name].to(device=device, dtype=dtype, copy=True).contiguous()
+    place = copy or copy_to(device)
 
     def norm(name: str) -> LayerNorm:
-        return LayerNorm(copy(f"{name}.weight"), copy(f"{name}.bias"))
+        return LayerNorm(place(tensors[f"{name}.weight"], dtype), place(tensors[f"{name}.bias"], dtype))
 
     def linear(name: str, activation: Activation = "none") -> Linear:
         weight, bias = (tensors[name.format(part)] for part in ("weight", "bias"))
-        return prepare_linear(weight.t(), bias, device, dtype, activation)
+        return prepare_linear(weight.t(), bias, device, dtype, activation, place)
 
     def position_table(name: str, rows: int) -> Tensor:
         alpha = tensors[f"{name}.alpha"].float()
-        return (alpha * sine_positions(rows, architecture.channels)).to(device, dtype)
+        return place(alpha * sine_positions(rows, architecture.channels), dtype)
 
     decoder = DecoderWeights(
         blocks=tuple(_block(f"h.layers.{i}", norm, linear) for i in range(architecture.layers)),
@@ -139,16 +140,17 @@ def prepare_text_to_semantic(
             torch.zeros(architecture.audio_tokens),
             device,
             torch.float32,
+            copy=place,
         ),
-        token_table=copy("ar_audio_embedding.word_embeddings.weight"),
+        token_table=place(tensors["ar_audio_embedding.word_embeddings.weight"], dtype),
         position_table=position_table("ar_audio_position", MAX_PROMPT_TOKENS + MAX_TOKENS),
     )
     phone_table = tensors["ar_text_embedding.word_embeddings.weight"].float()
     return TextToSemanticWeights(
         decoder=decoder,
-        phone_table=(phone_table + tensors["bert_proj.bias"].float()).to(device, dtype),
+        phone_table=place(phone_table + tensors["bert_proj.bias"].float(), dtype),
         phone_position_table=position_table("ar_text_position", MAX_PHONES),
-        feature_projection=copy("bert_proj.weight").t().contiguous(),
+        feature_projection=place(tensors["bert_proj.weight"].t(), dtype),
     )
 
 

@@ -16,7 +16,7 @@ from models_store.checkpoints.architecture import XttsArchitecture, XttsConfig
 from providers.decoding.blocks import Block, DecoderWeights, LayerNorm
 from providers.decoding.decoder import DecoderSpec, PrefillInput
 from providers.decoding.kv_cache import PrefixKV
-from providers.decoding.linear import Activation, Linear, prepare_linear
+from providers.decoding.linear import Activation, Copy, Linear, copy_to, prepare_linear
 from providers.interface import SamplingParams
 
 # The published implementation shows the repetition penalty a 1 for every prompt position, so token 1 counts
@@ -87,22 +87,29 @@ class GptWeights:
 
 
 def prepare_gpt(
-    tensors: Mapping[str, Tensor], config: XttsConfig, device: torch.device, dtype: torch.dtype
+    tensors: Mapping[str, Tensor],
+    config: XttsConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    copy: Copy | None = None,
 ) -> GptWeights:
-    """Copy the GPT's tensors, by published name, to a device; none of `tensors` is kept.
+    """Copy the GPT's tensors, by published name, as they are to run on a device; none of `tensors` is kept.
 
-    Blocks and embeddings get the engine's dtype; final norms and the head stay float32.
+    They go there, or wherever `copy` puts them. Blocks and embeddings get the engine's dtype; final norms and
+    the head stay float32.
     """
     architecture = config.architecture
-
-    def copy(name: str, dtype: torch.dtype = dtype) -> Tensor:
-        return tensors[name].to(device=device, dtype=dtype, copy=True).contiguous()
+    place = copy or copy_to(device)
 
     def norm(name: str, dtype: torch.dtype = dtype) -> LayerNorm:
-        return LayerNorm(copy(f"{name}.weight", dtype), copy(f"{name}.bias", dtype))
+        return LayerNorm(place(tensors[f"{name}.weight"], dtype), place(tensors[f"{name}.bias"], dtype))
 
     def linear(name: str, activation: Activation = "none") -> Linear:
-        return prepare_linear(tensors[f"{name}.weight"], tensors[f"{name}.bias"], device, dtype, activation)
+        weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+        return prepare_linear(weight, bias, device, dtype, activation, place)
+
+    def table(name: str) -> Tensor:
+        return place(tensors[f"{name}.weight"], dtype)
 
     decoder = DecoderWeights(
         blocks=tuple(_block(f"gpt.gpt.h.{i}", norm, linear) for i in range(architecture.layers)),
@@ -110,15 +117,19 @@ def prepare_gpt(
         norm="pre",
         final_norms=(norm("gpt.gpt.ln_f", torch.float32), norm("gpt.final_norm", torch.float32)),
         head=prepare_linear(
-            tensors["gpt.mel_head.weight"].t(), tensors["gpt.mel_head.bias"], device, torch.float32
+            tensors["gpt.mel_head.weight"].t(),
+            tensors["gpt.mel_head.bias"],
+            device,
+            torch.float32,
+            copy=place,
         ),
-        token_table=copy("gpt.mel_embedding.weight"),
-        position_table=copy("gpt.mel_pos_embedding.emb.weight"),
+        token_table=table("gpt.mel_embedding"),
+        position_table=table("gpt.mel_pos_embedding.emb"),
     )
     return GptWeights(
         decoder=decoder,
-        text_table=copy("gpt.text_embedding.weight"),
-        text_position_table=copy("gpt.text_pos_embedding.emb.weight"),
+        text_table=table("gpt.text_embedding"),
+        text_position_table=table("gpt.text_pos_embedding.emb"),
         start_text_token=config.start_text_token,
         stop_text_token=config.stop_text_token,
         start_audio_token=architecture.start_audio_token,
