@@ -293,6 +293,7 @@ def _speak_all(bench: Bench, engine: Engine, submissions: int, tokens: int) -> F
         for event in scheduler.step(time.monotonic()):
             if isinstance(event, AudioChunk) and len(event.samples):
                 first_audio_s.setdefault(event.request_id, time.monotonic() - started)
+        scheduler.settle()
     taken_s = time.monotonic() - started
     return {
         "streams": bench.most_streams,

@@ -5,12 +5,15 @@ architecture. It is driven by one thread:
 
     load → condition → prefill({slot: …}) → (decode(slots, n) → vocode({slot: span}))* → release(slots)
 
+A device may decode what comes next while what it has decoded is vocoded: `begin_decode`.
+
 Units are in names; shapes stand beside arrays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -139,6 +142,13 @@ class Progress(NamedTuple):
     finished: FinishReason | None = None
 
 
+class Decoding(Protocol):
+    """Speech tokens on their way: see `Engine.begin_decode`."""
+
+    def progress(self) -> dict[int, Progress]:
+        """Wait for them. Where each slot stands, without those that were released meanwhile."""
+
+
 class Span(NamedTuple):
     """A range of speech tokens to vocode: those before `start` were vocoded earlier.
 
@@ -188,8 +198,13 @@ class Engine(Protocol):
     @property
     def spec(self) -> EngineSpec: ...
 
-    def load(self, weights: HostWeights) -> None:
-        """Make a submission resident. Raises DeviceOutOfMemory and leaves everything else as it was."""
+    def load(self, weights: HostWeights) -> Future[None] | None:
+        """Make a submission resident. Raises DeviceOutOfMemory and leaves everything else as it was.
+
+        A device that copies by itself may still be at it: then what is returned is done when it is, and
+        `weights` are kept until then. Whoever uses the submission before, or evicts it, is right to, but the
+        device's other work waits with them.
+        """
 
     def evict(self, submission_id: str) -> None: ...
 
@@ -216,8 +231,17 @@ class Engine(Protocol):
         A finished slot stays where it is; so does one that has to wait for memory until others have ended.
         """
 
+    def begin_decode(self, slots: Sequence[int], num_steps: int) -> Decoding:
+        """The same in two parts, the second of which waits: a device with a queue of its own is busy between.
+
+        Until then these slots may be vocoded up to where they stood, and released. No other may be decoded.
+        """
+
     def vocode(self, spans: Mapping[int, Span]) -> dict[int, Samples]:
-        """The samples that these spans add to what was vocoded before, [n] mono in [-1, 1]."""
+        """The samples that these spans add to what was vocoded before, [n] mono in [-1, 1].
+
+        Waits for them, and not for what is being decoded. Spans end where `Progress` was read, or before.
+        """
 
     def release(self, slots: Sequence[int]) -> None:
         """Free slots, finished or not. They can be prefilled again at once."""

@@ -14,7 +14,16 @@ from torch import Tensor
 from providers.decoding.blocks import DecoderWeights
 from providers.decoding.decoder import Decoder, DecoderSpec
 from providers.decoding.memory import raise_out_of_memory, return_freed_memory
-from providers.interface import EngineSettings, EngineSpec, HostWeights, Progress, Samples, Span
+from providers.interface import (
+    Decoding,
+    EngineSettings,
+    EngineSpec,
+    HostWeights,
+    Progress,
+    Samples,
+    Span,
+)
+from providers.vocoder.own_stream import own_stream
 from providers.vocoder.to_host import to_host
 
 
@@ -52,6 +61,7 @@ class ResidentEngine(ABC, Generic[R, O]):
             kv_bytes=_affordable(settings.kv_bytes, self._device),
             use_graphs=settings.use_graphs,
         )
+        self._vocoder_stream = own_stream(self._device)
         self._residents: dict[str, R] = {}
         self._occupants: dict[int, O] = {}
         self._spec = EngineSpec(
@@ -85,15 +95,19 @@ class ResidentEngine(ABC, Generic[R, O]):
     def decode(self, slots: Sequence[int], num_steps: int) -> dict[int, Progress]:
         return self._decoder.decode(slots, num_steps)
 
+    def begin_decode(self, slots: Sequence[int], num_steps: int) -> Decoding:
+        return self._decoder.begin_decode(slots, num_steps)
+
     @torch.inference_mode()
     def vocode(self, spans: Mapping[int, Span]) -> dict[int, Samples]:
         groups: dict[Resident, dict[int, Span]] = {}
         for slot, span in spans.items():
             groups.setdefault(self._occupants[slot].resident, {})[slot] = span
         waves: dict[int, Tensor] = {}
-        for group in groups.values():
-            waves.update(zip(group, self._waves(group), strict=True))
-        return to_host(waves)
+        with torch.cuda.stream(self._vocoder_stream):
+            for group in groups.values():
+                waves.update(zip(group, self._waves(group), strict=True))
+            return to_host(waves)
 
     def release(self, slots: Sequence[int]) -> None:
         self._decoder.release(slots)

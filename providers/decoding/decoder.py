@@ -19,16 +19,18 @@ from torch import Tensor
 from providers.decoding.attention import attend_prompt, prompt_visibility
 from providers.decoding.backend import BackendFactory, BackendOptions, backend_of
 from providers.decoding.blocks import DecoderWeights, run_blocks
-from providers.decoding.kv_cache import PrefixKV
+from providers.decoding.kv_cache import PrefixKV, in_format
 from providers.decoding.memory import raise_out_of_memory
 from providers.decoding.spec import DecoderSpec, PrefillInput
 from providers.decoding.state import FINISH_REASONS
 from providers.errors import DeviceOutOfMemory
-from providers.interface import Progress
+from providers.host_copy import HostCopy
+from providers.interface import Decoding, Progress
 
 __all__ = ["Decoder", "DecoderSpec", "PrefillInput"]
 
-# The host reads which slots have finished after so many steps: on a CPU they are its own memory.
+# The host reads which slots have finished after so many steps: on a CPU they are its own memory. A device
+# that is read after every step has no queue to work off by itself.
 STEPS_BETWEEN_READS = {"cpu": 1, "cuda": 16}
 
 
@@ -38,6 +40,19 @@ class _Occupant:
     longest: int  # upper bound of its tokens in the KV pool
     most: int  # that it can ever have there
     progress: Progress
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """Implements `Decoding`."""
+
+    decoder: Decoder
+    occupants: Mapping[int, _Occupant]  # by slot, as they were when it began
+    remaining: int  # steps that aren't queued yet
+    reached: HostCopy | None = None  # where the queued ones lead, unless that was read
+
+    def progress(self) -> dict[int, Progress]:
+        return self.decoder._finish(self)
 
 
 class Decoder:
@@ -84,14 +99,15 @@ class Decoder:
     @torch.inference_mode()
     def cache_prefix(self, weights: DecoderWeights, embeddings: Tensor) -> PrefixKV:
         """Keys and values of a prefix [P, C] that starts many prompts of one submission."""
+        kv_dtype = self.spec.kv_dtype or self._dtype
         keys: list[Tensor] = []
         values: list[Tensor] = []
         is_visible = prompt_visibility(len(embeddings), len(embeddings), 0, self._device)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys.append(k)
-            values.append(v)
-            return attend_prompt(q, k, v, is_visible)
+            keys.append(in_format(k, kv_dtype))
+            values.append(in_format(v, kv_dtype))
+            return attend_prompt(q, keys[-1].to(k.dtype), values[-1].to(v.dtype), is_visible)
 
         with raise_out_of_memory(f"a prefix of {len(embeddings)} tokens"):
             run_blocks(weights, embeddings.to(self._device, self._dtype), attend)
@@ -117,18 +133,21 @@ class Decoder:
             self.release([*inputs])
             raise
 
-    @torch.inference_mode()
     def decode(self, slots: Sequence[int], num_steps: int) -> dict[int, Progress]:
         """Advance each slot by up to `num_steps` tokens. A finished slot stays where it is, and so does one
         for whose next tokens there is no memory until others have ended.
         """
-        remaining = num_steps
-        while remaining > 0 and (running := self._movable(slots, min(remaining, self._steps_between_reads))):
-            steps = min(remaining, self._steps_between_reads)
-            self._backend.run(self._by_weights(running), steps, self._lengthen(running, steps))
-            self._read_progress(running)
-            remaining -= steps
-        return {slot: self._occupants[slot].progress for slot in slots}
+        return self.begin_decode(slots, num_steps).progress()
+
+    @torch.inference_mode()
+    def begin_decode(self, slots: Sequence[int], num_steps: int) -> Decoding:
+        """The same in two parts. What the device does by itself meanwhile is up to it: a CUDA device has its
+        first steps queued when this returns, a CPU makes all of them when it is asked for progress.
+        """
+        call = _Call(self, {slot: self._occupants[slot] for slot in slots}, num_steps)
+        if self._steps_between_reads > 1:
+            self._queue(call)
+        return call
 
     def latents(self, slot: int, start: int, stop: int) -> Tensor:
         """[stop - start, C] float32 of drawn tokens; valid until the slot is released."""
@@ -201,7 +220,30 @@ class Decoder:
             occupant.longest = min(occupant.longest + steps, occupant.most)
         return max(self._occupants[slot].longest for slot in slots)
 
-    def _read_progress(self, slots: Sequence[int]) -> None:
-        generated, finish = self._state.read_progress()
-        for slot in slots:
-            self._occupants[slot].progress = Progress(generated[slot], FINISH_REASONS[finish[slot]])
+    def _queue(self, call: _Call) -> bool:
+        """Have the device make a call's next tokens, as many as it makes without being looked at.
+
+        Whether there are any.
+        """
+        steps = min(call.remaining, self._steps_between_reads)
+        moving = self._movable(self._present(call), steps) if steps else []
+        if not moving:
+            return False
+        self._backend.run(self._by_weights(moving), steps, self._lengthen(moving, steps))
+        call.remaining -= steps
+        call.reached = self._state.progress()
+        return True
+
+    @torch.inference_mode()
+    def _finish(self, call: _Call) -> dict[int, Progress]:
+        while call.reached is not None or self._queue(call):
+            assert call.reached is not None
+            generated, finish = call.reached.wait().tolist()
+            call.reached = None
+            for slot in self._present(call):
+                self._occupants[slot].progress = Progress(generated[slot], FINISH_REASONS[finish[slot]])
+        return {slot: self._occupants[slot].progress for slot in self._present(call)}
+
+    def _present(self, call: _Call) -> list[int]:
+        """The slots of a call whose utterances are still there."""
+        return [slot for slot, occupant in call.occupants.items() if self._occupants.get(slot) is occupant]

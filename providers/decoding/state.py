@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from providers.decoding.sampler import SamplingRows, random_key
+from providers.host_copy import HostCopy
 from providers.interface import FinishReason, SamplingParams
 
 RUNNING, STOPPED, FULL = 0, 1, 2
@@ -102,7 +103,6 @@ class SlotState:
         reached = torch.where(is_stop, STOPPED, reached)
         self.finish[slots] = torch.where(is_running, reached, finish)
 
-    def read_progress(self) -> tuple[list[int], list[int]]:
-        """`generated` and `finish` of every slot, on the host: one copy and one wait."""
-        generated, finish = torch.stack((self.generated, self.finish)).tolist()
-        return generated, finish
+    def progress(self) -> HostCopy:
+        """`generated` and `finish` of every slot as they are after what is queued by now: [2, slots]"""
+        return HostCopy(torch.stack((self.generated, self.finish)))

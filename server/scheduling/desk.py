@@ -178,9 +178,17 @@ class Desk:
         return self._lanes.has_work
 
     def step(self) -> None:
-        """One step of every engine with work; each connection gets what is its own. Raises DeviceLost."""
+        """One step of every engine with work. What there is to hear leaves while they go on decoding.
+
+        Raises DeviceLost.
+        """
+        self._send(self._lanes.step())
+        self._send(self._lanes.settle())
+
+    def _send(self, events: Sequence[Event]) -> None:
+        """Each connection gets what is its own."""
         outgoing: dict[Connection, list[ToServer]] = defaultdict(list)
-        for event in self._lanes.step():
+        for event in events:
             if request := self._by_id.get(event.request_id):
                 outgoing[request.key.connection].append(self._reply(request, event))
         for connection, replies in outgoing.items():

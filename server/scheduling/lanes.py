@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import structlog
@@ -60,21 +61,21 @@ class Lanes:
         return any(lane.scheduler.has_work for lane in self._lanes.values())
 
     def step(self) -> list[Event]:
-        """One step of every engine with work. Raises DeviceLost."""
+        """One step of every engine with work; `settle` ends it. Raises DeviceLost."""
         events: list[Event] = []
-        for lane in self._lanes.values():
-            if lane.scheduler.has_work:
-                events += self._step(lane.scheduler)
+        for _, scheduler in self._lanes.values():
+            if scheduler.has_work:
+                with _failing_together(scheduler, events):
+                    events += scheduler.step(time.monotonic())
         return events
 
-    def _step(self, scheduler: Scheduler) -> list[Event]:
-        try:
-            return scheduler.step(time.monotonic())
-        except Exception as error:
-            if is_fatal(error):
-                raise DeviceLost(str(error)) from error
-            log.exception("an engine failed; what was in its slots fails with it")
-            return scheduler.fail_running(error)
+    def settle(self) -> list[Event]:
+        """Wait for what the engines began to decode. What failed, if anything did. Raises DeviceLost."""
+        events: list[Event] = []
+        for _, scheduler in self._lanes.values():
+            with _failing_together(scheduler, events):
+                scheduler.settle()
+        return events
 
     @property
     def num_slots(self) -> int:
@@ -94,6 +95,18 @@ class Lanes:
         for lane in self._lanes.values():
             totals = _add(totals, lane.scheduler)
         return totals
+
+
+@contextmanager
+def _failing_together(scheduler: Scheduler, events: list[Event]) -> Iterator[None]:
+    """Where an engine fails, everything in its slots does, unless the device is lost."""
+    try:
+        yield
+    except Exception as error:
+        if is_fatal(error):
+            raise DeviceLost(str(error)) from error
+        log.exception("an engine failed; what was in its slots fails with it")
+        events += scheduler.fail_running(error)
 
 
 def _add(totals: Totals, scheduler: Scheduler) -> Totals:

@@ -4,13 +4,17 @@ Pure: no clock (time is passed in), no threads, no I/O, no torch. Everything fol
 at which a listener's buffer runs dry. A request that has not made a sound is dry since it was submitted, so
 first audio goes first; then the stream that runs dry soonest; and because the number of whoever waits stands
 still while those of newcomers grow, nobody waits for ever.
+
+A device decodes the next tokens while the last ones are vocoded and sent: `step` begins to decode and returns
+what there is to hear, `settle` waits for the tokens. Between the two only ends are taken in (`cancel`), so
+that newcomers, who come after `settle`, are decoded with the very next step.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +23,7 @@ from providers.interface import (
     Admission,
     AudioChunk,
     Conditioning,
+    Decoding,
     Engine,
     FinishReason,
     Samples,
@@ -75,14 +80,17 @@ class Running:
     dry_at: float  # when its listener hears silence unless more of this utterance comes
     num_tokens: int = 0
     finished: FinishReason | None = None
-    vocoded: int = 0  # tokens
+    vocoded: int = 0  # tokens, with those that are due in this step
     num_chunks: int = 0
     audio_s: float = 0.0
     ended: bool = False  # its last chunk is out
 
-    @property
-    def span(self) -> Span:
-        return Span(self.vocoded, self.num_tokens, is_last=self.finished is not None)
+    def take_span(self) -> Span:
+        """What is there to vocode; from now on it counts as vocoded."""
+        span = Span(self.vocoded, self.num_tokens, is_last=self.finished is not None)
+        self.vocoded = self.num_tokens
+        self.num_chunks += 1
+        return span
 
 
 @dataclass(slots=True, eq=False)
@@ -126,6 +134,7 @@ class Scheduler:
         self._free = list(range(engine.spec.num_slots))  # a heap: low slots are used first
         self._running: dict[int, Running] = {}  # by slot
         self._listeners: dict[str, Listener] = {}  # by request
+        self._decoding: Decoding | None = None  # from `step` to `settle`
         self._events: list[Event] = []
         self.decode_steps = 0
         self.speech_tokens = 0
@@ -169,19 +178,32 @@ class Scheduler:
             listener.held = False
 
     def fail_running(self, error: Exception) -> list[Event]:
-        """After `step` raised: every request that was in a slot fails. Those that only wait are unharmed."""
+        """After `step` or `settle` raised: every request that was in a slot fails, those that wait don't."""
         failed = list(dict.fromkeys(running.utterance.request_id for running in self._running.values()))
         for request_id in failed:
             self._fail(request_id, error)
         return self._take_events()
 
     def step(self, now: float) -> list[Event]:
-        """One round of work. An exception of decode or vocode passes through: see `fail_running`."""
+        """One round of work; `settle` ends it. An exception of decode or vocode passes through: see
+        `fail_running`.
+        """
         self._prefill_waiting(now)
+        due = self._take_due(now)
         self._decode_running(now)
-        self._vocode_due(now)
+        self._vocode(due, now)
         self._release_finished()
         return self._take_events()
+
+    def settle(self) -> None:
+        """Wait for what `step` began to decode. An exception passes through, as there."""
+        decoding, self._decoding = self._decoding, None
+        if decoding is None:
+            return
+        for slot, progress in decoding.progress().items():
+            running = self._running[slot]
+            self.speech_tokens += progress.num_tokens - running.num_tokens
+            running.num_tokens, running.finished = progress
 
     # Prefill
 
@@ -246,10 +268,7 @@ class Scheduler:
         if not chosen:
             return
         steps = self._steps_to_next_deadline(chosen, now)
-        for slot, progress in self._engine.decode([running.slot for running in chosen], steps).items():
-            running = self._running[slot]
-            self.speech_tokens += progress.num_tokens - running.num_tokens
-            running.num_tokens, running.finished = progress
+        self._decoding = self._engine.begin_decode([running.slot for running in chosen], steps)
         self.decode_steps += steps
 
     def _decodable(self, now: float) -> list[Running]:
@@ -293,12 +312,14 @@ class Scheduler:
 
     # Vocode
 
-    def _vocode_due(self, now: float) -> None:
-        due = self._due(now)
-        spans = {running.slot: running.span for running in due if running.span.stop > 0}
+    def _vocode(self, due: Mapping[Running, Span], now: float) -> None:
+        spans = {running.slot: span for running, span in due.items() if span.stop > 0}
         samples = self._engine.vocode(spans) if spans else {}
         for running in due:
-            self._emit(running, samples[running.slot] if running.slot in spans else SILENCE, now)
+            self._emit(running, samples.get(running.slot, SILENCE), now)
+
+    def _take_due(self, now: float) -> dict[Running, Span]:
+        return {running: running.take_span() for running in self._due(now)}
 
     def _due(self, now: float) -> list[Running]:
         """Utterances with a chunk's worth of tokens, soonest dry first, up to the most tokens per step."""
@@ -318,8 +339,6 @@ class Scheduler:
 
     def _emit(self, running: Running, samples: Samples, now: float) -> None:
         utterance, is_last = running.utterance, running.finished is not None
-        running.vocoded = running.num_tokens
-        running.num_chunks += 1
         running.ended = is_last
         if len(samples) or is_last:
             self._account(running, len(samples) / self._sample_rate_hz, now)

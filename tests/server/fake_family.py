@@ -7,7 +7,8 @@ last `HELD_BACK_TOKENS` tokens of a span are held back until the next span.
 
 An utterance has as many tokens as its prompt has ids. Texts that begin with a `!` misbehave: see `Fault`.
 
-The engine checks how it is driven: one thread, free slots, contiguous spans. A breach is an AssertionError.
+The engine checks how it is driven: one thread, free slots, contiguous spans, and of what it decodes ahead
+nothing vocoded before the host was told. A breach is an AssertionError.
 """
 
 from __future__ import annotations
@@ -122,9 +123,46 @@ class FakeConditioning:
 class Slot:
     admission: Admission
     num_tokens: int = 0
+    told: int = 0  # tokens that the host knows of
     finished: str | None = None
     vocoded: int = 0
     flushed: bool = False
+
+
+@dataclass
+class FakeDecoding:
+    """A call of decode. Errors come up when it's waited for, as those of a device do."""
+
+    engine: FakeEngine
+    slots: dict[int, Slot]
+    num_steps: int
+    has_run: bool = False
+    error: Exception | None = None
+
+    def run(self) -> None:
+        self.has_run = True
+        try:
+            for slot in self._present().values():
+                self.engine.advance(slot, self.num_steps)
+        except RuntimeError as error:
+            self.error = error
+
+    def progress(self) -> dict[int, Progress]:
+        assert self.engine.decoding is self, "waited twice"
+        self.engine.decoding = None
+        self.engine.calls.append(("progress", tuple(self._present())))
+        if self.engine.seconds_per_step:
+            time.sleep(self.engine.seconds_per_step * self.num_steps)
+        if not self.has_run:
+            self.run()
+        if self.error is not None:
+            raise self.error
+        for slot in self._present().values():
+            slot.told = slot.num_tokens
+        return {number: Progress(slot.told, slot.finished) for number, slot in self._present().items()}
+
+    def _present(self) -> dict[int, Slot]:
+        return {number: slot for number, slot in self.slots.items() if self.engine.slots.get(number) is slot}
 
 
 @dataclass
@@ -137,12 +175,14 @@ class FakeEngine:
     seconds_per_conditioning: float = 0.0
     memory_bytes: float = float("inf")
     first_chunk_tokens: int = 1
+    runs_ahead: bool = True  # decodes by itself, as a CUDA device does; or when it's waited for, as a CPU
     room_for: int | None = None  # utterances, by their memory; None: as many as there are slots
     resident: dict[str, FakeWeights] = field(default_factory=dict)
     slots: dict[int, Slot] = field(default_factory=dict)
     calls: list[tuple[str, object]] = field(default_factory=list)
     conditioned: list[str] = field(default_factory=list)
     thread: int | None = None
+    decoding: FakeDecoding | None = None  # not waited for yet
 
     @property
     def spec(self) -> EngineSpec:
@@ -163,7 +203,8 @@ class FakeEngine:
 
     def evict(self, submission_id: str) -> None:
         self._check_thread()
-        users = {slot.admission.utterance.submission_id for slot in self.slots.values()}
+        in_use = [*self.slots.values(), *(self.decoding.slots.values() if self.decoding else ())]
+        users = {slot.admission.utterance.submission_id for slot in in_use}
         assert submission_id not in users, "evicted while an utterance runs on it"
         self.calls.append(("evict", submission_id))
         del self.resident[submission_id]
@@ -190,6 +231,7 @@ class FakeEngine:
 
     def prefill(self, admissions: Mapping[int, Admission]) -> None:
         self._check_thread()
+        assert self.decoding is None, "prefilled while slots are decoded"
         self.calls.append(("prefill", tuple(admissions)))
         for slot, admission in admissions.items():
             assert 0 <= slot < self.num_slots
@@ -202,17 +244,20 @@ class FakeEngine:
             self.slots[slot] = Slot(admission)
 
     def decode(self, slots: Sequence[int], num_steps: int) -> dict[int, Progress]:
+        return self.begin_decode(slots, num_steps).progress()
+
+    def begin_decode(self, slots: Sequence[int], num_steps: int) -> FakeDecoding:
         self._check_thread()
         assert num_steps >= 1
         assert len(set(slots)) == len(slots)
+        assert self.decoding is None, "began to decode before the last call was waited for"
         self.calls.append(("decode", (tuple(slots), num_steps)))
-        if self.seconds_per_step:
-            time.sleep(self.seconds_per_step * num_steps)
-        for slot in slots:
-            self._advance(self.slots[slot], num_steps)
-        return {slot: Progress(self.slots[slot].num_tokens, self.slots[slot].finished) for slot in slots}
+        self.decoding = FakeDecoding(self, {slot: self.slots[slot] for slot in slots}, num_steps)
+        if self.runs_ahead:
+            self.decoding.run()
+        return self.decoding
 
-    def _advance(self, slot: Slot, num_steps: int) -> None:
+    def advance(self, slot: Slot, num_steps: int) -> None:
         utterance = slot.admission.utterance
         assert slot.finished is None, "decoded after its end"
         length = len(utterance.prompt.ids)
@@ -238,7 +283,7 @@ class FakeEngine:
             raise RuntimeError("the fake vocoder broke")
         assert not slot.flushed, "vocoded after its last span"
         assert span.start == slot.vocoded, f"expected a span from {slot.vocoded}, found {span}"
-        assert span.start <= span.stop <= slot.num_tokens
+        assert span.start <= span.stop <= slot.told, "vocoded what nobody knows to be there"
         assert span.is_last == (slot.finished is not None and span.stop == slot.num_tokens)
         slot.vocoded, slot.flushed = span.stop, span.is_last
         start = max(0, span.start - HELD_BACK_TOKENS)

@@ -1,4 +1,6 @@
-"""How many listeners hear speech without a gap, by who is served first. Time is simulated."""
+"""How many listeners hear speech without a gap, by who is served first. Time is simulated, on a device that
+does one thing at a time.
+"""
 
 from __future__ import annotations
 
@@ -60,11 +62,13 @@ def listen(
             continue
         engine.calls.clear()
         events = scheduler.step(now)
-        now += cost_s(engine.calls)
+        now += cost_s([call for call in engine.calls if call[0] != "decode"])
         for event in events:
             if isinstance(event, AudioChunk):
                 seconds = len(event.samples) / event.sample_rate_hz
                 heard[event.request_id].append((now, event.utterance_index, seconds))
+        scheduler.settle()
+        now += cost_s([call for call in engine.calls if call[0] == "decode"])
     return heard
 
 

@@ -52,10 +52,14 @@ class Bench:
     def submit(self, utterances: Sequence[Utterance]) -> None:
         self.scheduler.submit(utterances, self.conditioning, self.now)
 
-    def step(self, seconds: float = STEP_S) -> list[Event]:
+    def step(self, seconds: float = STEP_S, cancelled: str | None = None) -> list[Event]:
+        """`cancelled`: a request whose listener goes while the engine decodes."""
         events = self.scheduler.step(self.now)
-        self.now += seconds
         self.events += events
+        if cancelled is not None:
+            self.scheduler.cancel(cancelled)
+        self.scheduler.settle()
+        self.now += seconds
         return events
 
     def run(self, most_steps: int = 100_000, seconds: float = STEP_S) -> list[Event]:
@@ -138,9 +142,9 @@ def test_a_stream_well_ahead_of_its_listener_goes_to_the_largest_chunk(bench, sp
 def test_decode_stops_exactly_at_the_first_chunk(bench, speak):
     bench = bench(replace(POLICY, max_decode_steps=5))
     bench.submit(speak("a", 50))
-    bench.step()
-    bench.step()
-    assert [steps for _, steps in bench.calls("decode")] == [5, 3]
+    for _ in range(3):
+        bench.step()
+    assert [steps for _, steps in bench.calls("decode")] == [5, 3, 5]
     assert [chunk.request_id for chunk in bench.events if isinstance(chunk, AudioChunk)] == ["a"]
 
 
@@ -176,18 +180,18 @@ def test_vocoding_in_one_step_is_bounded_and_the_driest_goes_first(bench, speak)
     for name in "abc":
         bench.submit(speak(name, 8))
         bench.now += 0.001
-    bench.step()
-    assert first_sounds(bench.events) == ["a", "b"]
-    bench.step()
-    assert first_sounds(bench.events) == ["a", "b", "c"]
+    for heard in ([], ["a", "b"], ["a", "b", "c"]):
+        bench.step()
+        assert first_sounds(bench.events) == heard
 
 
 def test_the_first_utterance_sounds_before_the_others_start(bench, speak):
     bench = bench()
     bench.submit(speak("a", 100, 100, 100))
-    bench.step()
-    assert bench.calls("prefill") == [(0,)]
-    assert first_sounds(bench.events) == ["a"]
+    for heard in ([], ["a"]):
+        bench.step()
+        assert bench.calls("prefill") == [(0,)]
+        assert first_sounds(bench.events) == heard
     bench.step()
     assert bench.calls("prefill") == [(0,), (1, 2)]
 
@@ -226,6 +230,8 @@ def test_slots_are_kept_free_from_streams_that_are_ahead(bench, speak):
         bench.step()
     assert len(bench.engine.slots) == 7
     bench.submit(speak("new", 8))
+    bench.step()
+    assert len(bench.engine.slots) == 8
     bench.step()
     assert "new" in first_sounds(bench.events)
 
@@ -339,6 +345,7 @@ def test_the_stream_that_runs_dry_soonest_is_vocoded_first(bench, speak):
     bench.submit(speak("late", 500))
     bench.step()
     assert bench.calls("decode")[-1] == ((0, 1), 8)
+    bench.step()
     assert list(bench.calls("vocode")[-1]) == [1], "both are due, there is room for one"
 
 
@@ -350,6 +357,73 @@ def test_overdue_streams_go_before_newcomers_so_that_overload_starves_nobody(ben
         bench.submit(speak(f"new{round_}", 20))
         bench.step(seconds=0.2)
     assert UtteranceEnd("text", 2, 20, "stop") in bench.events
+
+
+def test_an_engine_decodes_what_comes_next_while_its_last_tokens_are_vocoded(bench, speak):
+    bench = bench(replace(POLICY, chunk_tokens=(8,)))
+    bench.submit(speak("a", 20))
+    bench.run()
+    names = [call for call, _ in bench.engine.calls if call != "load"]
+    assert names == [
+        *("prefill", "decode", "progress"),
+        *("decode", "vocode", "progress"),
+        *("decode", "vocode", "progress"),
+        *("vocode", "release"),
+    ]
+
+
+def test_a_newcomer_is_decoded_with_the_very_next_step(bench, speak):
+    bench = bench()
+    bench.submit(speak("old", 100))
+    bench.step()
+    bench.submit(speak("new", 100))
+    bench.step()
+    assert bench.calls("decode") == [((0,), 8), ((0, 1), 8)]
+
+
+@pytest.mark.parametrize("runs_ahead", [True, False])
+@pytest.mark.parametrize("steps_before", range(8))
+def test_cancel_while_the_engine_decodes(bench, speak, fake_family, steps_before, runs_ahead):
+    """The slot is free at once, and what was being decoded in it is nobody's: not the next one's either."""
+    bench = bench(num_slots=2, runs_ahead=runs_ahead)
+    bench.submit(speak("gone", 30, 10, 25))
+    others = [speak("stays", 60)[0], speak("next", 45)[0]]
+    for utterance in others:
+        bench.submit([utterance])
+    for _ in range(steps_before):
+        bench.step()
+    bench.step(cancelled="gone")
+    assert all(slot.admission.utterance.request_id != "gone" for slot in bench.engine.slots.values())
+    count = len(bench.events)
+    bench.run()
+    assert all(event.request_id != "gone" for event in bench.events[count:])
+    for utterance in others:
+        check_complete(fake_family, utterance, bench.events)
+    assert not bench.engine.slots
+
+
+def test_when_everybody_goes_while_the_engine_decodes_there_is_no_work(bench, speak, fake_family):
+    bench = bench()
+    bench.submit(speak("gone", 30))
+    bench.step(cancelled="gone")
+    assert not bench.scheduler.has_work
+    (utterance,) = speak("next", 30)
+    bench.submit([utterance])
+    bench.run()
+    check_complete(fake_family, utterance, bench.events)
+
+
+def test_what_was_vocoded_before_decoding_failed_is_heard(bench, speak, fake_family):
+    """The error of a call comes up when it's waited for, after what the step before it had to say."""
+    bench = bench(replace(POLICY, chunk_tokens=(3,)))
+    bench.submit(speak("a", 20, text=fake_family.Fault.DECODE))
+    bench.step()
+    events = bench.scheduler.step(bench.now)
+    assert first_sounds(events) == ["a"]
+    with pytest.raises(RuntimeError, match="broke") as raised:
+        bench.scheduler.settle()
+    assert [event.request_id for event in bench.scheduler.fail_running(raised.value)] == ["a"]
+    assert not bench.scheduler.has_work
 
 
 @pytest.mark.parametrize("steps_before", range(12))
@@ -442,6 +516,7 @@ def test_a_failing_engine_fails_what_runs_and_spares_what_waits(bench, speak, fa
     with pytest.raises(RuntimeError, match="broke") as raised:
         bench.run()
     failed = bench.scheduler.fail_running(raised.value)
+    bench.scheduler.settle()
     assert [event.request_id for event in failed] == ["culprit", "neighbour"]
     assert not bench.engine.slots
     bench.run()
@@ -473,6 +548,7 @@ actions = st.lists(
     st.one_of(
         st.tuples(st.just("submit"), st.lists(st.integers(0, 90), min_size=1, max_size=6)),
         st.tuples(st.just("cancel"), st.integers(0, 30)),
+        st.tuples(st.just("cancel while decoding"), st.integers(0, 30)),
         st.tuples(st.just("hold"), st.integers(0, 30)),
         st.tuples(st.just("resume"), st.integers(0, 30)),
         st.tuples(st.just("step"), st.floats(0, 2)),
@@ -482,11 +558,11 @@ actions = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(policy=policies, num_slots=st.integers(1, 6), actions=actions)
+@given(policy=policies, num_slots=st.integers(1, 6), runs_ahead=st.booleans(), actions=actions)
 def test_whatever_happens_every_utterance_is_spoken_once_and_whole(
-    bench, speak, fake_family, policy, num_slots, actions
+    bench, speak, fake_family, policy, num_slots, runs_ahead, actions
 ):
-    bench = bench(policy, num_slots=num_slots)
+    bench = bench(policy, num_slots=num_slots, runs_ahead=runs_ahead)
     requests: dict[str, list[Utterance]] = {}
     cancelled: dict[str, int] = {}  # request → number of events when it was cancelled
     for action, argument in actions:
@@ -496,6 +572,10 @@ def test_whatever_happens_every_utterance_is_spoken_once_and_whole(
             bench.submit(requests[name])
         elif action == "step":
             bench.step(argument)
+        elif action == "cancel while decoding":
+            bench.step(cancelled=f"r{argument}")
+            if f"r{argument}" in requests:
+                cancelled.setdefault(f"r{argument}", len(bench.events))
         else:
             getattr(bench.scheduler, action)(f"r{argument}")
             if action == "cancel" and f"r{argument}" in requests:
