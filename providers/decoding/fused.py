@@ -23,6 +23,7 @@ from torch import Tensor
 from providers.decoding import draw_kernel, kernels
 from providers.decoding.backend import BackendOptions
 from providers.decoding.blocks import DecoderWeights
+from providers.decoding.kv_cache import in_format
 from providers.decoding.kv_pages import PAGE_TOKENS, SCRATCH_PAGE, PagePool
 from providers.decoding.linear import DenseLinear
 from providers.decoding.row_tiles import LARGE_TILE, SMALL_TILE, Tiles, bring_into_tiles
@@ -115,14 +116,15 @@ class FusedBackend:
         self, spec: DecoderSpec, device: torch.device, dtype: torch.dtype, options: BackendOptions
     ) -> None:
         self._spec, self._device, self._dtype = spec, device, dtype
+        self._kv_dtype = spec.kv_dtype or dtype
         self._captures = options.use_graphs and device.type == "cuda"
         self.num_slots = options.num_slots
         slots = self.num_slots + 1
         self.state = SlotState(slots, spec.max_tokens, spec.vocabulary, spec.channels, device, dtype)
         self._pool = PagePool(self._affordable_pages(options), _pages_of(spec))
         size = (spec.layers, self._pool.num_pages + 1, spec.heads, PAGE_TOKENS, spec.head_channels)
-        self._keys = torch.empty(size, device=device, dtype=dtype)
-        self._values = torch.empty(size, device=device, dtype=dtype)
+        self._keys = torch.empty(size, device=device, dtype=self._kv_dtype)
+        self._values = torch.empty(size, device=device, dtype=self._kv_dtype)
         self._pages = torch.full(
             (slots, self._pool.most_pages), SCRATCH_PAGE, dtype=torch.int32, device=device
         )
@@ -235,8 +237,9 @@ class FusedBackend:
             return
         token = torch.arange(prompt.prefix_tokens, device=self._device)
         page, offset = self._pages[slot, token // PAGE_TOKENS].long(), token % PAGE_TOKENS
-        self._keys[:, page, :, offset] = prompt.prefix.keys.transpose(0, 1)
-        self._values[:, page, :, offset] = prompt.prefix.values.transpose(0, 1)
+        keys, values = (in_format(x, self._kv_dtype) for x in (prompt.prefix.keys, prompt.prefix.values))
+        self._keys[:, page, :, offset] = keys.transpose(0, 1)
+        self._values[:, page, :, offset] = values.transpose(0, 1)
 
     # Passes
 
@@ -369,7 +372,7 @@ class FusedBackend:
         wanted = options.num_slots * most
         if options.kv_bytes is None:
             return wanted
-        page_bytes = 2 * spec.layers * spec.channels * PAGE_TOKENS * self._dtype.itemsize
+        page_bytes = 2 * spec.layers * spec.channels * PAGE_TOKENS * self._kv_dtype.itemsize
         return max(most, min(wanted, options.kv_bytes // page_bytes))
 
 
@@ -406,7 +409,8 @@ def problem(spec: DecoderSpec, device: torch.device) -> str | None:
     if triton.next_power_of_2(spec.head_channels) != spec.head_channels or spec.channels % LARGE_TILE:
         return f"found {spec.channels} channels in {spec.heads} heads"
     try:
-        page = torch.zeros(1, spec.heads, PAGE_TOKENS, spec.head_channels, device=device)
+        size = (1, spec.heads, PAGE_TOKENS, spec.head_channels)
+        page = torch.zeros(size, device=device, dtype=spec.kv_dtype or torch.float32)
         row = torch.zeros(1, spec.channels, device=device)
         zero = torch.zeros(1, dtype=torch.int64, device=device)
         kernels.attend[(1, spec.heads)](

@@ -36,6 +36,22 @@ def _normalisation(x, rows, CHANNELS: tl.constexpr, PADDED: tl.constexpr, EPSILO
 
 
 @triton.jit
+def rounded(y, dtype: tl.constexpr):
+    """y as a cache of `dtype` keeps it: an 8-bit float (e4m3) takes the nearest, and its largest beyond that.
+
+    Rounding comes before the conversion, which is exact then: the interpreter's own cuts off. An e4m3 has
+    three bits behind the first one, and no finer step than 2⁻⁹.
+    """
+    if dtype == tl.float8e4nv:
+        y = tl.minimum(tl.maximum(y.to(tl.float32), -448.0), 448.0)
+        bits = y.to(tl.int32, bitcast=True)
+        bits = (bits + 0x7FFFF + ((bits >> 20) & 1)) & -0x100000
+        fine = (y + 24576.0) - 24576.0  # 1.5 x 2¹⁴, where a float32's step is 2⁻⁹
+        y = tl.where(tl.abs(y) < 0.015625, fine, bits.to(tl.float32, bitcast=True))
+    return y.to(dtype)
+
+
+@triton.jit
 def _activate(y, ACTIVATION: tl.constexpr):
     if ACTIVATION == "relu":
         y = tl.maximum(y, 0.0)
@@ -129,8 +145,8 @@ def queries_keys_values(
     """norm(x) W + b: queries [rows, CHANNELS], and keys and values into their page.
 
     Row r is token `positions[r]` of `slots[r]`, whose page table is a row of pages [slots, most_pages]; keys
-    and values [pages, heads, PAGE_TOKENS, HEAD_CHANNELS] are one layer's. Programs: (blocks of the 3 CHANNELS
-    outputs, tiles); no block belongs to two of the three.
+    and values [pages, heads, PAGE_TOKENS, HEAD_CHANNELS] are one layer's, in a format of their own. Programs:
+    (blocks of the 3 CHANNELS outputs, tiles); no block belongs to two of the three.
     """
     dtype = x.dtype.element_ty
     tile = tl.program_id(1)
@@ -162,9 +178,9 @@ def queries_keys_values(
         token = (page[:, None] * heads + head[None, :]) * PAGE_TOKENS + (position % PAGE_TOKENS)[:, None]
         place = token * HEAD_CHANNELS + inner[None, :]
         if part == 1:
-            tl.store(keys + place, y)
+            tl.store(keys + place, rounded(y, keys.dtype.element_ty))
         else:
-            tl.store(values + place, y)
+            tl.store(values + place, rounded(y, values.dtype.element_ty))
 
 
 @triton.jit(do_not_specialize=["most_pages", "scratch"])

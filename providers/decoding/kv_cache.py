@@ -3,6 +3,9 @@
 Two layouts hold the same numbers. `RowKVCache` is what tensor operations of any device can read with static
 shapes. `PagedKVCache` is laid out for the CPU's embedding-bag kernel (see `attention.BagAttention`).
 Both are allocated without being written, so on a CPU a tail that no utterance reaches costs no memory.
+
+An engine may keep keys and values in a smaller format than it computes in: `in_format`. The fused kernels'
+pages and prefixes are in it; these two layouts stay in the engine's own and take what it would give back.
 """
 
 from __future__ import annotations
@@ -14,6 +17,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 PAGE_TOKENS = 32
+
+
+def in_format(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x as a cache of `dtype` keeps it: the nearest number that there is, the largest where x is beyond."""
+    if x.dtype == dtype:
+        return x
+    limit = torch.finfo(dtype).max
+    return x.clamp(-limit, limit).to(dtype)
 
 
 @dataclass(frozen=True, slots=True)

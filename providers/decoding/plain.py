@@ -17,7 +17,7 @@ from providers.decoding.attention import (
 )
 from providers.decoding.backend import BackendOptions, draw
 from providers.decoding.blocks import Attend, DecoderWeights, run_blocks
-from providers.decoding.kv_cache import KVShape
+from providers.decoding.kv_cache import KVShape, in_format
 from providers.decoding.spec import DecoderSpec, PrefillInput
 from providers.decoding.state import SlotState
 from providers.decoding.step_graph import EagerSteps, StepGraphs, StepRunnerFactory
@@ -42,6 +42,7 @@ class PlainBackend:
         attention = attention or (BagAttention if on_cpu else RowAttention)
         steps = steps or (EagerSteps if on_cpu or not options.use_graphs else StepGraphs)
         self._spec, self._device, self._dtype = spec, device, dtype
+        self._kv_dtype = spec.kv_dtype or dtype
         self.num_slots = self._affordable_slots(options)
         slots = self.num_slots + 1
         shape = KVShape(spec.layers, spec.heads, spec.head_channels, slots, spec.capacity)
@@ -104,9 +105,10 @@ class PlainBackend:
         is_visible = prompt_visibility(prompt.num_run, total, prompt.bidirectional, self._device)
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            keys, values = self._remembered(keys), self._remembered(values)
             if prefix is not None:
-                keys = torch.cat((prefix.keys[layer], keys))
-                values = torch.cat((prefix.values[layer], values))
+                keys = torch.cat((prefix.keys[layer].to(keys), keys))
+                values = torch.cat((prefix.values[layer].to(values), values))
             self._attention.write_prompt(layer, slot, keys, values)
             return attend_prompt(queries, keys, values, is_visible)
 
@@ -116,10 +118,13 @@ class PlainBackend:
         """One decode step of slots [B]. All that it reads and writes is on the device, at fixed addresses."""
         state = self.state
         plan = self._attention.plan(slots, state.cached[slots], bound)
-        hidden = run_blocks(
-            weights,
-            state.next_input[slots],
-            lambda layer, queries, keys, values: self._attention(layer, plan, queries, keys, values),
-        )
-        latents = weights.latents(hidden)
+
+        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            return self._attention(layer, plan, queries, self._remembered(keys), self._remembered(values))
+
+        latents = weights.latents(run_blocks(weights, state.next_input[slots], attend))
         draw(state, self._spec, slots, latents, weights.head(latents), weights.embed)
+
+    def _remembered(self, x: Tensor) -> Tensor:
+        """Keys or values as the cache's format gives them back. Here they take the engine's all the same."""
+        return in_format(x, self._kv_dtype).to(x.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from providers.decoding.blocks import DecoderWeights
@@ -26,6 +27,7 @@ class DecoderSpec:
     max_tokens: int  # drawn tokens, with the stop token if it counts
     rule: SamplingRule = PLAIN_RULE
     counts_stop: bool = True  # the stop token is one of an utterance's tokens, with a latent
+    kv_dtype: torch.dtype | None = None  # of cached keys and values; None: the engine's
 
     @property
     def capacity(self) -> int:

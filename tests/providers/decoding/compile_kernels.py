@@ -23,6 +23,7 @@ from providers.decoding.state import FULL, RUNNING, STOPPED
 H200 = GPUTarget("cuda", 90, 32)
 ALIGNED = [["tt.divisibility", 16]]
 SIZES = {"xtts": (1024, 16), "gpt_sovits": (512, 16)}
+EIGHT_BITS = dict.fromkeys(("keys", "values"), "*fp8e4nv")
 VOCABULARY = {"xtts": 1026, "gpt_sovits": 1025}
 REAL = ("logits", "latents", "kept_latents", "temperature", "top_p", "penalty")
 WHOLE = ("cached", "generated", "limit", "position", "finish", "codes", "top_k", "key")
@@ -41,19 +42,23 @@ def main(families: list[str], tiles: list[int]) -> None:
         head_channels = channels // heads
         shape = {"HEAD_CHANNELS": head_channels, "PAGE_TOKENS": PAGE_TOKENS}
         report(family, "attend", kernels.attend, {"HEADS": heads, **shape}, {})
+        report(family, "attend, eight bits", kernels.attend, {"HEADS": heads, **shape}, {}, **EIGHT_BITS)
         report(family, "draw", draw_kernel.draw, draw_constants(family, channels), {})
         report(family, "normalise", kernels.normalise, normalise_constants(channels), {})
         report(family, "head", kernels.linear, head_constants(channels, VOCABULARY[family]), {}, "*fp32")
         for tile in tiles:
             tiling, row = TILINGS[tile], {"CHANNELS": channels, "PADDED": channels, "TILE": tile}
             options = {"num_warps": tiling.num_warps, "num_stages": tiling.num_stages}
-            report(
-                family,
-                f"queries_keys_values, {tile} rows",
-                kernels.queries_keys_values,
-                {**row, **shape, "NORMALISE": True, "EPSILON": 1e-5, **blocks(channels, channels, tile)},
-                options,
-            )
+            projection = {**row, **shape, "NORMALISE": True, "EPSILON": 1e-5}
+            for kind, types in (("", {}), (", eight bits", EIGHT_BITS)):
+                report(
+                    family,
+                    f"queries_keys_values, {tile} rows{kind}",
+                    kernels.queries_keys_values,
+                    {**projection, **blocks(channels, channels, tile)},
+                    options,
+                    **types,
+                )
             for inputs, outputs, flags in (
                 (channels, 4 * channels, {"NORMALISE": True, "ACTIVATION": "gelu_tanh", "RESIDUAL": "none"}),
                 (4 * channels, channels, {"NORMALISE": False, "ACTIVATION": "none", "RESIDUAL": "plain"}),
@@ -108,14 +113,15 @@ def blocks(inputs: int, outputs: int, tile: int) -> dict[str, int]:
     }
 
 
-def report(family, name, kernel, constants, options, default_type="*bf16") -> None:
+def report(family, name, kernel, constants, options, default_type="*bf16", **types) -> None:
+    """`types`: of arguments whose type isn't that in TYPES."""
     signature, attributes = {}, {}
     pointers = [parameter.name for parameter in kernel.params if not parameter.do_not_specialize]
     for i, argument in enumerate(kernel.arg_names):
         if argument in constants:
             signature[argument] = "constexpr"
         elif argument in pointers:
-            signature[argument] = TYPES.get(argument, default_type)
+            signature[argument] = (TYPES | types).get(argument, default_type)
             attributes[i,] = ALIGNED
         else:
             signature[argument] = "i32"
@@ -129,6 +135,7 @@ def report(family, name, kernel, constants, options, default_type="*bf16") -> No
                 "shared_bytes": compiled.metadata.shared,
                 "asynchronous_loads": ptx.count("cp.async.cg.shared"),
                 "narrow_loads": ptx.count("ld.global.b16"),
+                "eight_bit_conversions": ptx.count("e4m3x2"),
             }
         )
     )

@@ -18,7 +18,8 @@ from providers.decoding.fused import FusedBackend
 from providers.decoding.plain import PlainBackend
 
 # Interpreted on a CPU; where there is a device, they run on it.
-DEVICE = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+CPU = torch.device("cpu")
+DEVICE = torch.device("cuda:0") if torch.cuda.is_available() else CPU
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +61,41 @@ def test_two_submissions_in_one_pass_equal_the_plain_path(
         assert fused[slot][0] == codes
         torch.testing.assert_close(fused[slot][1], latents, rtol=0, atol=2e-5)
     assert [len(codes) for codes, _ in plain.values()] == [2, 2, 1]
+
+
+@pytest.mark.parametrize(("norm", "activation"), [("pre", "gelu_tanh"), ("post", "relu")])
+def test_keys_and_values_of_eight_bits_are_the_plain_paths(
+    spec, make_decoder, make_weights, make_prompt, norm, activation
+):
+    """Those of a prefix, of prompts and of steps: where rounding is heard, another rounding would be, too."""
+    weights = make_weights(seed=1, device=DEVICE, norm=norm, activation=activation)
+    if norm == "post":
+        weights = dataclasses.replace(weights, final_norms=())
+    eight_bits = dataclasses.replace(spec, kv_dtype=torch.float8_e4m3fn)
+    results = []
+    for backend, shape in ((PlainBackend, spec), (PlainBackend, eight_bits), (FusedBackend, eight_bits)):
+        decoder = make_decoder(2, device=DEVICE, backend=backend, spec=shape)
+        prefix = decoder.cache_prefix(weights, make_prompt(weights, 65).embeddings)
+        prompts = {
+            0: dataclasses.replace(make_prompt(weights, 2, seed=1, temperature=0.0), prefix=prefix),
+            1: make_prompt(weights, 3, seed=2, bidirectional=3, temperature=0.0),
+        }
+        results.append(spoken(decoder, prompts, steps=2))
+    exact, plain, fused = results
+    for slot, (codes, latents) in plain.items():
+        assert fused[slot][0] == codes
+        # A sum in another order can take a key to the next step of the grid: on a device, that is.
+        torch.testing.assert_close(fused[slot][1], latents, rtol=0, atol=2e-5 if DEVICE == CPU else 1e-2)
+        assert (latents[0] - exact[slot][1][0]).abs().max() > 0.03
+
+
+def test_eight_bits_make_pages_and_prefixes_smaller(spec, make_decoder, make_weights, make_prompt):
+    weights, kv_bytes = make_weights(seed=1, device=DEVICE), 2**17
+    found = {}
+    for kv_dtype in (None, torch.float8_e4m3fn):
+        shape = dataclasses.replace(spec, kv_dtype=kv_dtype)
+        decoder = make_decoder(64, device=DEVICE, backend=FusedBackend, spec=shape, kv_bytes=kv_bytes)
+        found[kv_dtype] = decoder.room(), decoder.cache_prefix(weights, make_prompt(weights, 9).embeddings)
+    (room, prefix), (room_of_eight_bits, prefix_of_eight_bits) = found.values()
+    assert room_of_eight_bits >= 4 * room > 0
+    assert prefix.size_bytes == 4 * prefix_of_eight_bits.size_bytes

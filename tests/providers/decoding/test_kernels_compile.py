@@ -30,9 +30,10 @@ def test_every_kernel_fits_and_loads_its_weights_asynchronously():
     )
     assert finished.returncode == 0, finished.stderr
     compiled = [json.loads(line) for line in finished.stdout.splitlines()]
-    assert len(compiled) == 8
+    assert len(compiled) == 10
     for kernel in compiled:
         assert kernel["shared_bytes"] <= MOST_SHARED_BYTES, kernel
         if "linear" in kernel["kernel"] or "queries" in kernel["kernel"]:
             assert kernel["asynchronous_loads"] > 0, kernel
             assert kernel["narrow_loads"] == 0, kernel
+        assert (kernel["eight_bit_conversions"] > 0) is ("eight bits" in kernel["kernel"]), kernel
