@@ -189,6 +189,7 @@ class EngineSettings:
     num_slots: int
     use_graphs: bool = True  # capture decode steps as CUDA graphs; no effect on CPU
     kv_bytes: int | None = None  # that keys and values may take; None: what all slots could need
+    kv_cache: Literal["auto", "fp8"] = "auto"  # format of cached keys and values; auto: that of the models
     zero_features: bool = False  # where the base model is missing that characters' features come from
 
 

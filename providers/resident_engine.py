@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from providers.decoding.blocks import DecoderWeights
 from providers.decoding.decoder import Decoder, DecoderSpec
+from providers.decoding.kv_cache import KV_DTYPES
 from providers.decoding.memory import raise_out_of_memory, return_freed_memory
 from providers.interface import (
     Decoding,
@@ -54,7 +56,7 @@ class ResidentEngine(ABC, Generic[R, O]):
         self._device = torch.device(settings.device)
         self._dtype: torch.dtype = getattr(torch, settings.dtype)
         self._decoder = Decoder(
-            decoder,
+            replace(decoder, kv_dtype=KV_DTYPES[settings.kv_cache]),
             settings.num_slots,
             self._device,
             self._dtype,

@@ -34,6 +34,11 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Number format of the models; auto is bfloat16 on CUDA and float32 on CPU."
     )
+    kv_cache: Literal["auto", "fp8"] = Field(
+        "auto",
+        description="Number format of cached keys and values; auto is that of the models. fp8 is half of "
+        "bfloat16, for large batches on CUDA from compute capability 8.9 on.",
+    )
     threads: int = Field(0, ge=0, description="CPU threads of the device process; 0 is one per core.")
     slots: int = Field(
         0,

@@ -13,6 +13,7 @@ from providers.decoding.blocks import DecoderWeights
 from providers.decoding.sampler import sample
 from providers.decoding.spec import DecoderSpec, PrefillInput
 from providers.decoding.state import SlotState
+from providers.errors import EngineError
 
 log = structlog.get_logger()
 
@@ -80,12 +81,21 @@ def draw(
 
 
 def backend_of(spec: DecoderSpec, device: torch.device) -> BackendFactory:
-    """The fastest that runs here: fused kernels on a CUDA device with a working Triton, else plain torch."""
+    """The fastest that runs here: fused kernels on a CUDA device with a working Triton, else plain torch.
+
+    Raises EngineError where keys and values are to have a format of their own, which plain torch only
+    imitates. A CPU may imitate it: that is how it is measured.
+    """
     from providers.decoding.plain import PlainBackend
 
     if device.type != "cuda":
         return PlainBackend
     if (problem := _problem_with_kernels(spec, device)) is not None:
+        if spec.kv_dtype is not None:
+            raise EngineError(
+                "found VOICECORE_KV_CACHE=fp8 where the fused kernels, which it needs, don't run "
+                f"({problem}). Set it to auto."
+            )
         log.warning("decoding without fused kernels, which is slower", problem=problem)
         return PlainBackend
     from providers.decoding.fused import FusedBackend

@@ -18,6 +18,10 @@ from torch.nn import functional as F
 
 PAGE_TOKENS = 32
 
+# Setting → format, where it isn't the engine's own. Without a scale beside it: four octaves up or down change
+# nothing of what an e4m3 loses, and neither do keys and values behind a norm (benchmarks/NOTES.md).
+KV_DTYPES = {"auto": None, "fp8": torch.float8_e4m3fn}
+
 
 def in_format(x: Tensor, dtype: torch.dtype) -> Tensor:
     """x as a cache of `dtype` keeps it: the nearest number that there is, the largest where x is beyond."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
@@ -16,6 +16,9 @@ from providers.interface import EngineSettings
 from server.scheduling.residency import GIB, Budgets
 from server.scheduling.scheduler import Policy
 from server.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
 
 DEVICE_MEMORY_SHARE = 0.6  # for weights; the rest is for KV caches, activations and everybody else
 KV_MEMORY_SHARE = 0.25  # for one engine's keys and values; a later engine takes less if less is free
@@ -79,6 +82,11 @@ def open_device(settings: Settings) -> Device:
             f"found the device {name!r}; expected one of the {torch.cuda.device_count()} CUDA devices here. "
             "Check the driver, or set VOICECORE_DEVICE to cpu."
         )
+    if settings.kv_cache == "fp8" and not _has_fp8(device):
+        raise EngineError(
+            f"found VOICECORE_KV_CACHE=fp8 on the device {name!r}; expected a CUDA device of compute "
+            "capability 8.9 or newer (L4, L40, H100, H200 …). Set it to auto."
+        )
     dtype = kind.dtype if settings.dtype == "auto" else settings.dtype
     # TF32 keeps 10 bits: whoever asks for float32 wants windows and batches to agree to 1e-5.
     torch.backends.cudnn.allow_tf32 = dtype != "float32"
@@ -93,6 +101,7 @@ def open_device(settings: Settings) -> Device:
             dtype=dtype,
             num_slots=settings.slots or _default_slots(kind, memory_bytes),
             kv_bytes=int(KV_MEMORY_SHARE * memory_bytes) if device.type == "cuda" else None,
+            kv_cache=settings.kv_cache,
             zero_features=settings.chinese_without_roberta,
         ),
         kind.policy,
@@ -101,6 +110,13 @@ def open_device(settings: Settings) -> Device:
             host_bytes=int(settings.host_budget_gib * GIB) if kind.keeps_host_copies else 0,
         ),
     )
+
+
+def _has_fp8(device: torch.device) -> bool:
+    """Whether kernels for this device can convert 8-bit floats."""
+    import torch
+
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9)
 
 
 def _default_slots(kind: KindOfDevice, memory_bytes: int) -> int:

@@ -24,6 +24,7 @@ GIVEN: dict[str, Any] = {
     "log_format": "json",
     "device": "cuda:7",
     "dtype": "bfloat16",
+    "kv_cache": "fp8",
     "default_model": "other",
     "demo": True,
     "database_url": "postgresql://anna:secret@db.example/voices",

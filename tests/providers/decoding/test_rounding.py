@@ -1,13 +1,17 @@
-"""What a cache in 8-bit floats gives back, by torch and by the kernels."""
+"""What a cache of 8-bit floats gives back, by torch and by the kernels, and where there is none."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import pytest
 import torch
 
+from providers.decoding import backend
 from providers.decoding.kv_cache import in_format
+from providers.decoding.plain import PlainBackend
+from providers.errors import EngineError
 
 if not torch.cuda.is_available():  # Triton reads this when kernels are defined
     os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -18,7 +22,8 @@ import triton.language as tl
 
 from providers.decoding import kernels
 
-DEVICE = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+CPU = torch.device("cpu")
+DEVICE = torch.device("cuda:0") if torch.cuda.is_available() else CPU
 E4M3 = torch.float8_e4m3fn
 BLOCK = 1024
 
@@ -47,3 +52,13 @@ def test_the_nearest_is_taken_and_beyond_the_largest_the_largest():
     expected = torch.tensor([0.0, 1.0, 1.125, 1.25, -288.0, 448.0, -448.0, 2.0**-9, 0.0])
     assert torch.equal(in_format(numbers, E4M3).float(), expected)
     assert in_format(numbers, torch.float32) is numbers
+
+
+def test_a_device_that_only_imitates_eight_bits_is_refused(spec, monkeypatch):
+    """It would round without saving a byte."""
+    monkeypatch.setattr(backend, "_problem_with_kernels", lambda spec, device: "no compiler")
+    cuda, eight_bits = torch.device("cuda:0"), dataclasses.replace(spec, kv_dtype=E4M3)
+    with pytest.raises(EngineError, match=r"fused kernels, which it needs, don't run \(no compiler\)"):
+        backend.backend_of(eight_bits, cuda)
+    assert backend.backend_of(spec, cuda) is PlainBackend
+    assert backend.backend_of(eight_bits, CPU) is PlainBackend

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -49,6 +50,28 @@ def test_settings_go_before_the_table(settings):
 def test_a_device_that_is_not_here_is_named(settings, name):
     with pytest.raises(EngineError, match=f"found the device '{name}'"):
         open_device(settings.model_copy(update={"device": name}))
+
+
+def test_eight_bit_keys_and_values_need_a_device_that_converts_them(settings):
+    with pytest.raises(
+        EngineError, match="found VOICECORE_KV_CACHE=fp8 on the device 'cpu'; expected a CUDA"
+    ):
+        open_device(settings.model_copy(update={"kv_cache": "fp8"}))
+
+
+@pytest.mark.parametrize(("capability", "opens"), [((8, 6), False), ((8, 9), True), ((9, 0), True)])
+def test_they_need_ada_or_newer(settings, monkeypatch, capability, opens):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=2**34)
+    )
+    asked = settings.model_copy(update={"device": "cuda:0", "kv_cache": "fp8"})
+    if opens:
+        assert open_device(asked).engine.kv_cache == "fp8"
+    else:
+        with pytest.raises(EngineError, match="VOICECORE_KV_CACHE=fp8 on the device 'cuda:0'"):
+            open_device(asked)
 
 
 @pytest.mark.gpu
