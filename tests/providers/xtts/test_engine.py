@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.random_xtts import TINY, write_submission
 from models_store.recordings import read_recording
@@ -107,6 +108,19 @@ def speak(engine: Engine, slot: int, chunk_tokens: int = WHOLE) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def speak_ahead(engine: Engine, slot: int, chunk_tokens: int) -> np.ndarray:
+    """The same, but every chunk is vocoded while the next one is decoded."""
+    parts, vocoded = [], 0
+    progress = engine.decode([slot], chunk_tokens)[slot]
+    while progress.finished is None:
+        decoding = engine.begin_decode([slot], chunk_tokens)
+        parts.append(engine.vocode({slot: Span(vocoded, progress.num_tokens, False)})[slot])
+        vocoded, progress = progress.num_tokens, decoding.progress()[slot]
+    parts.append(engine.vocode({slot: Span(vocoded, progress.num_tokens, True)})[slot])
+    engine.release([slot])
+    return np.concatenate(parts)
+
+
 @pytest.fixture(scope="module")
 def golden_engine(golden_files: SubmissionFiles) -> Engine:
     return make_engine(golden_files)
@@ -129,6 +143,39 @@ def test_speeds_equal_the_published_ones(
     golden_engine.prefill({0: Admission(spoken, golden_conditioning(golden_engine, golden))})
     name = f"t1_speed{speed}_wav"
     check_golden(f"{name} (engine)", speak(golden_engine, 0), golden[name], atol=1e-4)
+
+
+def test_vocoding_while_the_next_chunk_is_decoded_changes_nothing(
+    golden_engine: Any, golden_files: SubmissionFiles, golden: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(golden_engine._decoder, "_steps_between_reads", 16)  # so that it begins at once
+    spoken = golden_utterance(golden_files, golden, "t1")
+    waves = []
+    for way in (speak, speak_ahead):
+        golden_engine.prefill({0: Admission(spoken, golden_conditioning(golden_engine, golden))})
+        waves.append(way(golden_engine, 0, 20))
+    np.testing.assert_array_equal(*waves)
+
+
+@pytest.mark.gpu
+def test_cuda_vocodes_without_waiting_for_what_it_decodes(golden_files: SubmissionFiles, golden: Any) -> None:
+    """The decoder's stream has seconds of nothing to do first; the samples are there before."""
+    engine = make_engine(golden_files, device="cuda:0")
+    spoken = Admission(golden_utterance(golden_files, golden, "t1"), golden_conditioning(engine, golden))
+    waves = []
+    for way in (speak, speak_ahead):
+        engine.prefill({0: spoken})
+        waves.append(way(engine, 0, 8))
+    np.testing.assert_array_equal(*waves)
+    engine.prefill({0: spoken})
+    engine.decode([0], 8)
+    torch.cuda._sleep(4_000_000_000)
+    decoding = engine.begin_decode([0], 8)
+    samples = engine.vocode({0: Span(0, 8, is_last=False)})[0]
+    assert not torch.cuda.current_stream().query()
+    np.testing.assert_array_equal(samples, waves[0][: len(samples)])
+    assert decoding.progress()[0].num_tokens == 16
+    engine.release([0])
 
 
 def test_bfloat16_stays_close(golden_files: SubmissionFiles, golden: Any) -> None:
