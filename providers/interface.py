@@ -202,9 +202,8 @@ class Engine(Protocol):
     def load(self, weights: HostWeights) -> Future[None] | None:
         """Make a submission resident. Raises DeviceOutOfMemory and leaves everything else as it was.
 
-        A device that copies by itself may still be at it: then what is returned is done when it is, and
-        `weights` are kept until then. Whoever uses the submission before, or evicts it, is right to, but the
-        device's other work waits with them.
+        A device that copies by itself may still be at it: then what is returned is done when it is. The
+        submission may be used or evicted before; whatever the device is to do after its first use then waits.
         """
 
     def evict(self, submission_id: str) -> None: ...

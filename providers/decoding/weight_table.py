@@ -43,7 +43,7 @@ class WeightTable:
             raise DeviceOutOfMemory(f"{MAX_RESIDENTS} submissions share this engine already")
         addresses = [tensor.data_ptr() for tensor in tensors_in_order(weights)]
         column = heapq.heappop(self._free)
-        self.addresses[:, column] = torch.tensor(addresses).to(self.addresses.device)
+        self.addresses[:, column] = torch.tensor(addresses).to(self.addresses.device, non_blocking=True)
         self._columns[weights] = column
         return column
 

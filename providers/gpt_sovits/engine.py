@@ -13,32 +13,29 @@ from torch import Tensor
 from models_store.checkpoints.gpt_sovits_architecture import GptSovitsArchitecture
 from providers.decoding.blocks import DecoderWeights
 from providers.decoding.decoder import PrefillInput
+from providers.gpt_sovits.base_encoders import BaseEncoders
 from providers.gpt_sovits.conditioning import (
     GptSovitsConditioner,
     GptSovitsConditioning,
     PromptFeatures,
+    ReadTranscript,
 )
 from providers.gpt_sovits.noise import FrameNoise
-from providers.gpt_sovits.sovits import (
-    GENERATOR_PREFIX,
-    Sovits,
-    Speech,
-    SpeechSpan,
-    SpeechStart,
-    prepare_generator,
-)
+from providers.gpt_sovits.reference import reference_weights
+from providers.gpt_sovits.sovits import Sovits, Speech, SpeechSpan, SpeechStart
 from providers.gpt_sovits.streaming import STREAMED, BlockSchedule
-from providers.gpt_sovits.t2s import TextToSemanticWeights, decoder_spec, prepare_text_to_semantic
-from providers.gpt_sovits.weights import GptSovitsHostWeights
+from providers.gpt_sovits.t2s import TextToSemanticWeights, decoder_spec
+from providers.gpt_sovits.weights import GptSovitsHostWeights, GptSovitsTensors, Tensors, prepare
 from providers.interface import (
     Admission,
     Conditioning,
     EngineSettings,
     HostWeights,
-    ReferenceVoice,
     Span,
 )
 from providers.resident_engine import ResidentEngine
+from providers.upload import Upload
+from providers.weight_arena import HeldTensors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +44,10 @@ class _Resident:
 
     text_to_semantic: TextToSemanticWeights
     sovits: Sovits
-    conditioner: GptSovitsConditioner
     features: PromptFeatures
+    encoders: BaseEncoders
+    tensors: Tensors  # of its SoVITS, in host memory: a conditioner is made of some
+    read_transcript: ReadTranscript
 
     @property
     def decoder(self) -> DecoderWeights:
@@ -63,7 +62,7 @@ class _Occupant:
     speech: Speech
 
 
-class GptSovitsEngine(ResidentEngine[_Resident, _Occupant]):
+class GptSovitsEngine(ResidentEngine[_Resident, _Occupant, GptSovitsConditioning]):
     """Implements `Engine`: see providers/interface.py."""
 
     def __init__(
@@ -81,9 +80,6 @@ class GptSovitsEngine(ResidentEngine[_Resident, _Occupant]):
         self._architecture = architecture
         self._schedule = schedule
         self._settings = settings
-
-    def condition(self, submission_id: str, voice: ReferenceVoice) -> GptSovitsConditioning:
-        return self._residents[submission_id].conditioner(voice)
 
     def export_conditioning(self, conditioning: Conditioning) -> dict[str, NDArray[np.float32]]:
         assert isinstance(conditioning, GptSovitsConditioning)
@@ -103,31 +99,41 @@ class GptSovitsEngine(ResidentEngine[_Resident, _Occupant]):
         self._decoder.prefill(inputs)
         self._occupants.update(occupants)
 
-    def _prepare(self, weights: HostWeights) -> _Resident:
+    def _held(self, weights: HostWeights) -> HeldTensors[GptSovitsTensors] | None:
+        assert isinstance(weights, GptSovitsHostWeights)
+        return weights.held
+
+    def _prepare(self, weights: HostWeights, upload: Upload | None) -> _Resident:
         assert isinstance(weights, GptSovitsHostWeights)
         architecture = self._architecture
-        generator = prepare_generator(weights.sovits(), architecture, self._dtype)
-        sovits = weights.sovits()
-        others = {name: sovits[name] for name in sovits if not name.startswith(GENERATOR_PREFIX)}
-        ours = self._on_device(others, torch.float32)
-        channels = architecture.text_to_semantic.bert_channels
+        if weights.held and upload:
+            ours = weights.held.at(upload.chunks)
+        else:
+            ours = prepare(weights.gpt, weights.sovits, architecture, self._device, self._dtype)
         encoders = weights.encoders.to(self._device)
-        features = PromptFeatures(encoders, channels, self._settings.zero_features)
+        channels = architecture.text_to_semantic.bert_channels
         return _Resident(
-            text_to_semantic=prepare_text_to_semantic(
-                weights.gpt(), architecture.text_to_semantic, self._device, self._dtype
-            ),
-            sovits=Sovits(architecture, ours, self._on_device(generator), self._schedule),
-            conditioner=GptSovitsConditioner(
-                architecture, ours, encoders, weights.reader.read_reference, features
-            ),
-            features=features,
+            text_to_semantic=ours.text_to_semantic,
+            sovits=Sovits(architecture, ours.sovits, ours.generator, self._schedule),
+            features=PromptFeatures(encoders, channels, self._settings.zero_features),
+            encoders=encoders,
+            tensors=weights.sovits,
+            read_transcript=weights.reader.read_reference,
+        )
+
+    def _conditioner(self, resident: _Resident) -> GptSovitsConditioner:
+        return GptSovitsConditioner(
+            self._architecture,
+            self._on_device(reference_weights(resident.tensors())),
+            resident.encoders,
+            resident.read_transcript,
+            resident.features,
         )
 
     def _prefill_input(self, admission: Admission) -> PrefillInput:
         utterance, conditioning = admission
         assert isinstance(conditioning, GptSovitsConditioning)
-        resident = self._residents[utterance.submission_id]
+        resident = self._resident(utterance.submission_id)
         prompt = utterance.prompt
         lengths = (len(conditioning.phones), len(prompt.ids))
         return resident.text_to_semantic.utterance(
@@ -160,7 +166,7 @@ class GptSovitsEngine(ResidentEngine[_Resident, _Occupant]):
     def _by_resident(self, admissions: Mapping[int, Admission]) -> dict[_Resident, list[int]]:
         slots: dict[_Resident, list[int]] = {}
         for slot, admission in admissions.items():
-            slots.setdefault(self._residents[admission.utterance.submission_id], []).append(slot)
+            slots.setdefault(self._resident(admission.utterance.submission_id), []).append(slot)
         return slots
 
 

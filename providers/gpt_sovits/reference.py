@@ -17,6 +17,8 @@ from torch import Tensor
 from models_store.checkpoints.gpt_sovits_architecture import GptSovitsArchitecture
 from providers.gpt_sovits.encoders import CODEBOOK, Weights
 
+# What is used for nothing else.
+PREFIXES = ("ssl_proj.", "ref_enc.", "sv_emb.", "ge_to512.", "prelu.")
 MAGNITUDE_FLOOR = 1e-8  # added to the power, as in training
 
 
@@ -25,6 +27,11 @@ class Style(NamedTuple):
 
     style: Tensor  # [style channels]: the published ge
     prior_style: Tensor  # [mrte channels]: the same, but where v2Pro brings it to another width
+
+
+def reference_weights(weights: Weights) -> dict[str, Tensor]:
+    """The part of a SoVITS that `ReferenceEncoder` needs, in float32. No copy if it is that."""
+    return {name: weights[name].float() for name in weights if name.startswith((*PREFIXES, CODEBOOK))}
 
 
 class ReferenceEncoder:

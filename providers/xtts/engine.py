@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models_store.checkpoints.architecture import XttsArchitecture
+from models_store.checkpoints.architecture import XttsArchitecture, XttsConfig
 from providers.decoding.blocks import DecoderWeights
 from providers.decoding.decoder import PrefillInput
 from providers.interface import (
@@ -18,16 +18,17 @@ from providers.interface import (
     Conditioning,
     EngineSettings,
     HostWeights,
-    ReferenceVoice,
     Span,
     Utterance,
 )
 from providers.resident_engine import ResidentEngine
+from providers.upload import Upload
+from providers.weight_arena import HeldTensors
 from providers.xtts.conditioning import XttsConditioner, XttsConditioning, conditioning_weights
-from providers.xtts.gpt import GptWeights, decoder_spec, prepare_gpt
-from providers.xtts.latent_vocoder import LatentVocoder, SpanRequest, prepare_vocoder
+from providers.xtts.gpt import GptWeights, decoder_spec
+from providers.xtts.latent_vocoder import LatentVocoder, SpanRequest
 from providers.xtts.prefix_cache import PrefixCache
-from providers.xtts.weights import XttsHostWeights
+from providers.xtts.weights import XttsHostWeights, XttsTensors, prepare
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +37,8 @@ class _Resident:
 
     gpt: GptWeights
     vocoder: LatentVocoder
-    conditioner: XttsConditioner
+    config: XttsConfig
+    tensors: Callable[[], Mapping[str, Tensor]]  # in host memory: a conditioner is made of some
 
     @property
     def decoder(self) -> DecoderWeights:
@@ -52,16 +54,13 @@ class _Occupant:
     speed: float
 
 
-class XttsEngine(ResidentEngine[_Resident, _Occupant]):
+class XttsEngine(ResidentEngine[_Resident, _Occupant, XttsConditioning]):
     """Implements `Engine`: see providers/interface.py."""
 
     def __init__(self, architecture: XttsArchitecture, settings: EngineSettings) -> None:
         super().__init__(decoder_spec(architecture), settings, architecture.output_sample_rate_hz)
         self._architecture = architecture
         self._prefixes = PrefixCache(self._decoder)
-
-    def condition(self, submission_id: str, voice: ReferenceVoice) -> XttsConditioning:
-        return self._residents[submission_id].conditioner(voice)
 
     def export_conditioning(self, conditioning: Conditioning) -> dict[str, NDArray[np.float32]]:
         assert isinstance(conditioning, XttsConditioning)
@@ -76,22 +75,28 @@ class XttsEngine(ResidentEngine[_Resident, _Occupant]):
         occupants: dict[int, _Occupant] = {}
         for slot, (utterance, conditioning) in admissions.items():
             assert isinstance(conditioning, XttsConditioning)
-            resident = self._residents[utterance.submission_id]
+            resident = self._resident(utterance.submission_id)
             inputs[slot] = self._prefill_input(utterance, resident.gpt, conditioning)
             occupants[slot] = _Occupant(resident, conditioning.speaker_embedding, utterance.speed)
         self._decoder.prefill(inputs)
         self._occupants.update(occupants)
 
-    def _prepare(self, weights: HostWeights) -> _Resident:
+    def _held(self, weights: HostWeights) -> HeldTensors[XttsTensors] | None:
         assert isinstance(weights, XttsHostWeights)
-        architecture, config = self._architecture, weights.config
-        vocoder = prepare_vocoder(weights.tensors(), architecture, self._dtype)
-        conditioning = conditioning_weights(weights.tensors())
-        return _Resident(
-            gpt=prepare_gpt(weights.tensors(), config, self._device, self._dtype),
-            vocoder=LatentVocoder(architecture, self._on_device(vocoder)),
-            conditioner=XttsConditioner(config, self._on_device(conditioning)),
-        )
+        return weights.held
+
+    def _prepare(self, weights: HostWeights, upload: Upload | None) -> _Resident:
+        assert isinstance(weights, XttsHostWeights)
+        if weights.held and upload:
+            ours = weights.held.at(upload.chunks)
+        else:
+            ours = prepare(weights.tensors, weights.config, self._device, self._dtype)
+        vocoder = LatentVocoder(self._architecture, ours.vocoder)
+        return _Resident(ours.gpt, vocoder, weights.config, weights.tensors)
+
+    def _conditioner(self, resident: _Resident) -> XttsConditioner:
+        weights = conditioning_weights(resident.tensors())
+        return XttsConditioner(resident.config, self._on_device(weights))
 
     def _forget(self, resident: _Resident) -> None:
         self._prefixes.forget(resident.gpt)

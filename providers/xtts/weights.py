@@ -1,7 +1,8 @@
-"""A submission's weights in host memory, ready to be prepared for a device.
+"""A submission's weights in host memory, ready for a device.
 
-On a CPU they stay in the store's file, which is mapped. For a CUDA device they are pinned, so that it can
-copy them at full speed.
+On a CPU they stay in the store's file, which is mapped. For a CUDA device they are brought into the dtypes
+and layouts that it wants, in page-locked memory. What only a voice's conditioning needs, a fifth of the
+bytes, stays in the file: it is brought to the device for that, and the next submission's takes its place.
 """
 
 from __future__ import annotations
@@ -18,9 +19,20 @@ from models_store.checkpoints.architecture import XttsConfig
 from models_store.submission import SubmissionFiles
 from providers.interface import EngineSettings
 from providers.mapped_weights import MappedWeights
+from providers.weight_arena import HeldTensors, WeightArena
+from providers.xtts.gpt import GptWeights, prepare_gpt
+from providers.xtts.latent_vocoder import prepare_vocoder
 
 # Only these are multiplied in the engine's dtype; norms, embeddings and the conditioning stay as submitted.
 MATRICES = ("gpt.gpt.h.", "hifigan_decoder.waveform_decoder.resblocks.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class XttsTensors:
+    """What a submission speaks with, on one device."""
+
+    gpt: GptWeights
+    vocoder: Mapping[str, Tensor]  # as `LatentVocoder` takes them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +45,7 @@ class XttsHostWeights:
     # Published names, weight norm folded. Asked anew by each part that is prepared, so that a memory map
     # whose tensors one part keeps doesn't also keep the pages that another part has copied.
     tensors: Callable[[], Mapping[str, Tensor]]
+    held: HeldTensors[XttsTensors] | None = None  # for a CUDA device
     shared: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -41,28 +54,38 @@ def read_config(files: SubmissionFiles) -> XttsConfig:
 
 
 def read_host_weights(files: SubmissionFiles, settings: EngineSettings) -> XttsHostWeights:
-    dtype = getattr(torch, settings.dtype)
-    mapped = MappedWeights(files.paths["weights"])
-    size_bytes = sum(
-        shape.numel() * (dtype if is_matrix(name) else stored).itemsize
-        for name, shape, stored in mapped.describe()
-    )
+    device, dtype = torch.device(settings.device), getattr(torch, settings.dtype)
+    tensors = partial(MappedWeights, files.paths["weights"])
     submission_id, config = files.submission.id, read_config(files)
-    if settings.device == "cpu":
-        return XttsHostWeights(
-            submission_id, config, size_bytes, partial(MappedWeights, files.paths["weights"])
-        )
-    pinned = pin(mapped, dtype)
-    return XttsHostWeights(submission_id, config, size_bytes, lambda: pinned)
+    if device.type == "cpu":
+        return XttsHostWeights(submission_id, config, _cpu_bytes(tensors(), dtype), tensors)
+    arena = WeightArena()
+    held = arena.hold(prepare(tensors, config, device, dtype, arena))
+    return XttsHostWeights(submission_id, config, held.size_bytes, tensors, held)
+
+
+def prepare(
+    tensors: Callable[[], Mapping[str, Tensor]],
+    config: XttsConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    arena: WeightArena | None = None,
+) -> XttsTensors:
+    """Copies of what a submission speaks with, as they are to run on a device: there, or in an arena."""
+    gpt = prepare_gpt(tensors(), config, device, dtype, arena.copy if arena else None)
+    vocoder = prepare_vocoder(tensors(), config.architecture, dtype)
+    if arena:
+        return XttsTensors(gpt, arena.copy_all(vocoder))
+    return XttsTensors(gpt, {name: tensor.to(device) for name, tensor in vocoder.items()})
 
 
 def is_matrix(name: str) -> bool:
     return name.startswith(MATRICES) and name.endswith("weight") and ".ln_" not in name
 
 
-def pin(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Copies in page-locked memory, matrices already in the engine's dtype: half the bytes to transfer."""
-    return {
-        name: (tensor.to(dtype) if is_matrix(name) else tensor).pin_memory()
-        for name, tensor in tensors.items()
-    }
+def _cpu_bytes(tensors: MappedWeights, dtype: torch.dtype) -> int:
+    """Of all tensors: memory that a conditioning reads from the file counts too while it is mapped."""
+    return sum(
+        shape.numel() * (dtype if is_matrix(name) else stored).itemsize
+        for name, shape, stored in tensors.describe()
+    )

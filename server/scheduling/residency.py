@@ -1,7 +1,8 @@
 """Which submissions are on the device, which wait in host memory, and who may stay.
 
 A submission is read from disk by a loader thread and put on the device by the engine thread between two
-steps, so loads happen beside running streams. What is in use is never evicted: whoever finds the device full
+steps. A device that copies by itself says when it has it; only then do those go on who wait for it. So loads
+happen beside running streams. What is in use is never evicted: whoever finds the device full
 of it waits. Once that has taken long, the least recently used submission takes no newcomers until it is
 free, so a busy one can't keep the others out for ever. The same way a submission is read again when someone
 comes who knows of newer files than it was made of: base models may arrive while the server runs.
@@ -97,6 +98,7 @@ class Resident:
     shared: Mapping[str, int] = field(default_factory=dict)
     weights: HostWeights | None = None  # in host memory
     on_device: bool = False
+    arrival: Future[None] | None = None  # while the device is still copying it
     draining: bool = False  # takes no newcomers: someone has waited long for its room
     outdated: bool = False  # neither: someone knows of other files
     wanted_since: float = 0.0
@@ -106,6 +108,10 @@ class Resident:
     @property
     def in_use(self) -> int:
         return len(self.active) + len(self.waiting)
+
+    @property
+    def takes_newcomers(self) -> bool:
+        return self.on_device and not (self.arrival or self.draining or self.outdated)
 
     def lacks(self, edition: str | None) -> bool:
         """Whether reading it again may bring this edition: not if it was looked for, and others found."""
@@ -220,7 +226,7 @@ class Residency:
     def _serve(self, resident: Resident) -> None:
         """Let those go on who wait for a submission, if it's there for newcomers."""
         # Whoever goes on may leave at once, and take the ground from under the others: so look each time.
-        while resident.waiting and resident.on_device and not (resident.draining or resident.outdated):
+        while resident.waiting and resident.takes_newcomers:
             assert resident.key is not None
             claim = resident.waiting.popleft()
             resident.active.add(claim)
@@ -276,20 +282,35 @@ class Residency:
         engine = self._engine_of(resident.key)
         while True:
             try:
-                engine.load(resident.weights)
+                arrival = engine.load(resident.weights)
                 break
             except DeviceOutOfMemory:
                 # The budget would have had room, the device hasn't: give up what nobody uses, bit by bit.
                 if idle := self._idle():
                     self._evict(idle[0])
-                elif any(other.active for other in self._residents.values()):
+                elif any(other.active or other.arrival for other in self._residents.values()):
                     return False
                 else:
                     raise
         resident.on_device = True
+        if arrival is not None:
+            resident.arrival = arrival
+            arrival.add_done_callback(lambda done: self._post(partial(self._arrive, resident, done)))
         self.loads += 1
         log.info("loaded a submission", submission=resident.submission_id, size_bytes=resident.size_bytes)
         return True
+
+    def _arrive(self, resident: Resident, arrival: Future[None]) -> None:
+        if resident.arrival is not arrival:  # evicted meanwhile
+            return
+        resident.arrival = None
+        try:
+            arrival.result()
+        except Exception as error:
+            self._take_off_device(resident)
+            self._fail(resident, error)
+        self._serve(resident)
+        self._place_wanted()
 
     def _make_room(self, resident: Resident) -> bool:
         idle = self._idle()
@@ -311,7 +332,9 @@ class Residency:
 
     def _idle(self) -> list[Resident]:
         """What may be evicted, least recently used first."""
-        idle = [other for other in self._on_device() if not other.active]
+        idle = [
+            other for other in self._on_device() if not (other.active or (other.arrival and other.waiting))
+        ]
         return sorted(idle, key=lambda other: other.last_used)
 
     def _drain(self, resident: Resident) -> None:
@@ -358,6 +381,7 @@ class Residency:
         assert not resident.active
         self._engine_of(resident.key).evict(resident.submission_id)
         resident.on_device = resident.draining = False
+        resident.arrival = None
         log.info("evicted a submission", submission=resident.submission_id)
 
     def _trim_host(self) -> None:
@@ -367,7 +391,7 @@ class Residency:
         copies = [
             resident
             for resident in self._residents.values()
-            if resident.weights is not None and resident not in self._wanted
+            if resident.weights is not None and not (resident.arrival or resident in self._wanted)
         ]
         copies.sort(key=lambda copy: (0, -copy.last_used) if copy.on_device else (1, copy.last_used))
         while _size_bytes(copies) > self._budgets.host_bytes:

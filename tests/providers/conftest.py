@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Event
 from typing import Any
+from weakref import ref
 
 import msgspec
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from models_store.checkpoints.architecture import HifiganArchitecture, XttsConfig
 from models_store.intake import read_submission
@@ -122,3 +125,95 @@ def check_golden(request: pytest.FixtureRequest) -> CheckGolden:
         assert max_error <= atol, f"{name}: max error {max_error:.2e}, tolerance {atol:.0e}"
 
     return check
+
+
+@pytest.fixture
+def held_back() -> HeldBack:
+    return HeldBack()
+
+
+class HeldBack:
+    """Stands in for `torch.cuda`, with two streams: copies of its own one wait for `finish`, and `order` says
+    what was queued. It keeps no memory, as a device doesn't.
+    """
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.is_prompt = False  # finishes by itself
+        self._main = _Stream(self, "main")
+        self._copies: list[tuple[ref[Tensor], ref[Tensor]]] = []
+        self._events: list[_Event] = []
+
+    def Stream(self, device: torch.device) -> _Stream:
+        return _Stream(self, "own")
+
+    def current_stream(self, device: torch.device) -> _Stream:
+        return self._main
+
+    def stream(self, stream: _Stream) -> TorchFunctionMode:
+        return _Queueing(stream, self._copies)
+
+    def Event(self, blocking: bool) -> _Event:
+        self._events.append(_Event())
+        return self._events[-1]
+
+    @torch.inference_mode()
+    def finish(self, error: Exception | None = None) -> None:
+        """The device comes to the end of what is queued, or breaks."""
+        for target, source in self._copies:
+            copied, given = target(), source()
+            assert copied is not None, "writes to memory that was let go"
+            assert given is not None, "reads memory that was let go"
+            copied.copy_(given)
+        self._copies.clear()
+        for event in self._events:
+            event.error = error
+            event.has_passed.set()
+
+
+class _Event:
+    def __init__(self) -> None:
+        self.has_passed = Event()
+        self.error: Exception | None = None
+
+    def record(self, stream: _Stream) -> None:
+        stream.device.order.append(f"{stream.name} records")
+        if stream.device.is_prompt:
+            stream.device.finish()
+
+    def query(self) -> bool:
+        return self.has_passed.is_set()
+
+    def synchronize(self) -> None:
+        assert self.has_passed.wait(timeout=60)
+        if self.error is not None:
+            raise self.error
+
+
+class _Stream:
+    def __init__(self, device: HeldBack, name: str) -> None:
+        self.device = device
+        self.name = name
+
+    def wait_stream(self, other: _Stream) -> None:
+        self.device.order.append(f"{self.name} waits for {other.name}")
+
+    def wait_event(self, event: _Event) -> None:
+        self.device.order.append(f"{self.name} waits for an event")
+
+
+class _Queueing(TorchFunctionMode):
+    """Puts copies off."""
+
+    def __init__(self, stream: _Stream, copies: list[tuple[ref[Tensor], ref[Tensor]]]) -> None:
+        super().__init__()
+        self._stream = stream
+        self._copies = copies
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is not Tensor.copy_:
+            return function(*args, **(kwargs or {}))
+        assert kwargs == {"non_blocking": True}
+        self._stream.device.order.append(f"{self._stream.name} copies")
+        self._copies.append((ref(args[0]), ref(args[1])))
+        return args[0]
