@@ -486,3 +486,123 @@ def test_whatever_happens_everybody_is_served_once_and_budgets_hold(house, devic
         else:
             assert claim in left, "never served"
     assert house.leases == {r.submission_id for r in house.residency.residents}
+
+
+# Devices that copy by themselves
+
+
+@pytest.fixture
+def copying(house: Callable[..., House]) -> Callable[..., tuple[House, list[Future[None]]]]:
+    """A house whose engine copies by itself: loads are done when their futures are."""
+
+    def make(**options: Any) -> tuple[House, list[Future[None]]]:
+        made = house(**options)
+        arrivals: list[Future[None]] = []
+        load = made.engine.load
+
+        def start(weights: Any) -> Future[None]:
+            load(weights)
+            arrivals.append(Future())
+            return arrivals[-1]
+
+        made.engine.load = start
+        return made, arrivals
+
+    return make
+
+
+def test_who_waits_goes_on_when_the_copy_has_arrived(copying):
+    house, arrivals = copying()
+    a = house.enter("a")
+    house.settle()
+    b = house.enter("b")
+    house.settle()
+    assert house.engine.calls == [("load", "a"), ("load", "b")], "copies are queued, not waited for"
+    assert house.outcomes == {}
+    arrivals[1].set_result(None)
+    house.settle()
+    assert set(house.outcomes) == {b}
+    late = house.enter("a")
+    assert late not in house.outcomes
+    arrivals[0].set_result(None)
+    house.settle()
+    assert set(house.outcomes) == {a, b, late}
+
+
+def test_what_somebody_waits_for_is_not_evicted_on_its_way(copying):
+    house, arrivals = copying(device=1)
+    a, b = house.enter("a"), house.enter("b")
+    house.settle()
+    assert house.engine.calls == [("load", "a")]
+    arrivals[0].set_result(None)
+    house.settle()
+    house.leave(a)
+    assert house.on_device == ["b"]
+    arrivals[1].set_result(None)
+    house.settle()
+    assert isinstance(house.outcomes[b], Placed)
+
+
+def test_what_nobody_waits_for_any_more_gives_way_and_its_arrival_is_no_news(copying):
+    house, arrivals = copying(device=1)
+    a = house.enter("a")
+    house.settle()
+    house.leave(a)
+    b = house.enter("b")
+    house.settle()
+    assert house.engine.calls == [("load", "a"), ("evict", "a"), ("load", "b")]
+    again = house.enter("a")
+    arrivals[0].set_result(None)
+    house.settle()
+    assert house.outcomes == {}, "neither has the device what was evicted, nor what is on its way"
+    arrivals[1].set_result(None)
+    house.settle()
+    assert set(house.outcomes) == {b}
+    house.leave(b)
+    arrivals[2].set_result(None)
+    house.settle()
+    assert isinstance(house.outcomes[again], Placed)
+
+
+def test_a_copy_that_fails_is_told_and_leaves_nothing(copying):
+    house, arrivals = copying()
+    claims = [house.enter("a") for _ in range(2)]
+    house.settle()
+    error = RuntimeError("the device broke")
+    arrivals[0].set_exception(error)
+    house.settle()
+    assert [house.outcomes[claim] for claim in claims] == [error, error]
+    assert house.on_device == []
+    assert not house.leases
+    again = house.enter("a")
+    house.settle()
+    arrivals[1].set_result(None)
+    house.settle()
+    assert isinstance(house.outcomes[again], Placed)
+
+
+def test_host_memory_is_kept_while_it_is_copied(copying):
+    house, arrivals = copying(host=0)
+    house.enter("a")
+    house.settle()
+    (resident,) = house.residency.residents
+    assert resident.weights is not None
+    arrivals[0].set_result(None)
+    house.settle()
+    assert resident.weights is None
+
+
+def test_a_full_device_waits_for_what_is_on_its_way(copying):
+    """The budget has room, the device hasn't. Nobody uses it yet, but somebody will, and then leave."""
+    house, arrivals = copying(device=3, memory_bytes=1)
+    a = house.enter("a")
+    house.settle()
+    b = house.enter("b")
+    house.settle()
+    assert house.outcomes == {}
+    arrivals[0].set_result(None)
+    house.settle()
+    house.leave(a)
+    arrivals[1].set_result(None)
+    house.settle()
+    assert isinstance(house.outcomes[b], Placed)
