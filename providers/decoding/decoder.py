@@ -22,7 +22,7 @@ from providers.decoding.blocks import DecoderWeights, run_blocks
 from providers.decoding.kv_cache import PrefixKV, in_format
 from providers.decoding.memory import raise_out_of_memory
 from providers.decoding.spec import DecoderSpec, PrefillInput
-from providers.decoding.state import FINISH_REASONS
+from providers.decoding.state import FINISH_REASONS, SlotStart
 from providers.errors import DeviceOutOfMemory
 from providers.host_copy import HostCopy
 from providers.interface import Decoding, Progress
@@ -119,6 +119,8 @@ class Decoder:
 
         Raises DeviceOutOfMemory; then these slots are still free and the others as they were.
         """
+        if not inputs:
+            return
         for slot, prompt in inputs.items():
             self._check_admissible(slot, prompt)
         what = f"the prompts of {len(inputs)} slots"
@@ -126,9 +128,9 @@ class Decoder:
             with raise_out_of_memory(what):
                 if not all(self._backend.hold(slot, prompt.num_tokens) for slot, prompt in inputs.items()):
                     raise DeviceOutOfMemory(f"no room for the keys and values of {what}")
+                # Last what takes the device longest: the first steps are queued behind it meanwhile.
+                self._start(inputs)
                 self._backend.cache_prompts(inputs)
-                for slot, prompt in inputs.items():
-                    self._start(slot, prompt)
         except BaseException:
             self.release([*inputs])
             raise
@@ -182,19 +184,13 @@ class Decoder:
                 f"found {prompt.bidirectional} bidirectional inputs; expected 0 to {len(prompt.embeddings)}"
             )
 
-    def _start(self, slot: int, prompt: PrefillInput) -> None:
-        cached = prompt.num_tokens - 1
-        self._state.start(
-            slot,
-            cached=cached,
-            position=prompt.position,
-            next_input=prompt.embeddings[-1],
-            seen=prompt.seen,
-            sampling=prompt.sampling,
-            utterance_index=prompt.utterance_index,
-        )
-        most = cached + min(prompt.sampling.max_tokens, self.spec.max_tokens)
-        self._occupants[slot] = _Occupant(prompt.weights, cached, most, Progress(0))
+    def _start(self, inputs: Mapping[int, PrefillInput]) -> None:
+        starts = {slot: _slot_start(prompt) for slot, prompt in inputs.items()}
+        self._state.start(starts)
+        for slot, prompt in inputs.items():
+            cached = starts[slot].cached
+            most = cached + min(prompt.sampling.max_tokens, self.spec.max_tokens)
+            self._occupants[slot] = _Occupant(prompt.weights, cached, most, Progress(0))
 
     def _movable(self, slots: Sequence[int], steps: int) -> list[int]:
         """Unfinished slots whose next tokens there is memory for."""
@@ -240,10 +236,21 @@ class Decoder:
             assert call.reached is not None
             generated, finish = call.reached.wait().tolist()
             call.reached = None
-            for slot in self._present(call):
-                self._occupants[slot].progress = Progress(generated[slot], FINISH_REASONS[finish[slot]])
-        return {slot: self._occupants[slot].progress for slot in self._present(call)}
+            for slot, occupant in call.occupants.items():
+                occupant.progress = Progress(generated[slot], FINISH_REASONS[finish[slot]])
+        return {slot: call.occupants[slot].progress for slot in self._present(call)}
 
     def _present(self, call: _Call) -> list[int]:
         """The slots of a call whose utterances are still there."""
         return [slot for slot, occupant in call.occupants.items() if self._occupants.get(slot) is occupant]
+
+
+def _slot_start(prompt: PrefillInput) -> SlotStart:
+    return SlotStart(
+        cached=prompt.num_tokens - 1,
+        position=prompt.position,
+        next_input=prompt.embeddings[-1],
+        seen=prompt.seen,
+        sampling=prompt.sampling,
+        utterance_index=prompt.utterance_index,
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +14,18 @@ from providers.interface import FinishReason, SamplingParams
 
 RUNNING, STOPPED, FULL = 0, 1, 2
 FINISH_REASONS: dict[int, FinishReason | None] = {RUNNING: None, STOPPED: "stop", FULL: "length"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlotStart:
+    """An utterance whose prompt is cached."""
+
+    cached: int  # tokens in the KV pool
+    position: int  # row of the position table for the first token
+    next_input: Tensor  # [C], which the first step consumes
+    seen: Collection[int]  # tokens that count as drawn before
+    sampling: SamplingParams
+    utterance_index: int
 
 
 class SlotState:
@@ -48,31 +61,35 @@ class SlotState:
             temperature=real(), top_k=whole(), top_p=real(), repetition_penalty=real(), key=whole(2)
         )
 
-    def start(
-        self,
-        slot: int,
-        *,
-        cached: int,
-        position: int,
-        next_input: Tensor,
-        seen: Collection[int],
-        sampling: SamplingParams,
-        utterance_index: int,
-    ) -> None:
-        """Put an utterance into a slot: its next step consumes `next_input` [C]."""
-        self.cached[slot] = cached
-        self.generated[slot] = 0
-        self.limit[slot] = min(sampling.max_tokens, self.max_tokens)
-        self.position[slot] = position
-        self.next_input[slot] = next_input
-        self.seen[slot] = False
-        self.seen[slot, list(seen)] = True
-        self.all_sampling.temperature[slot] = sampling.temperature
-        self.all_sampling.top_k[slot] = sampling.top_k
-        self.all_sampling.top_p[slot] = sampling.top_p
-        self.all_sampling.repetition_penalty[slot] = sampling.repetition_penalty
-        self.all_sampling.key[slot] = torch.tensor(random_key(sampling.seed, utterance_index))
-        self.finish[slot] = RUNNING
+    def start(self, starts: Mapping[int, SlotStart]) -> None:
+        """Put utterances into slots, all by a few copies and launches: nothing is decoded meanwhile."""
+        device, dtype, rows = self.finish.device, self.next_input.dtype, self.all_sampling
+        whole = torch.tensor([self._numbers(slot, start) for slot, start in starts.items()])
+        real = torch.tensor([_odds(start.sampling) for start in starts.values()], dtype=torch.float32)
+        seen = torch.tensor([(slot, token) for slot, start in starts.items() for token in start.seen])
+        slots, cached, position, limit, top_k, *key = whole.to(device, non_blocking=True).unbind(1)
+        temperature, top_p, repetition_penalty = real.to(device, non_blocking=True).unbind(1)
+        next_input = torch.stack([start.next_input for start in starts.values()])
+        self.cached[slots] = cached
+        self.position[slots] = position
+        self.limit[slots] = limit
+        self.next_input[slots] = next_input.to(device, dtype)
+        rows.top_k[slots] = top_k
+        rows.key[slots] = torch.stack(key, dim=1)
+        rows.temperature[slots] = temperature
+        rows.top_p[slots] = top_p
+        rows.repetition_penalty[slots] = repetition_penalty
+        self.seen.index_fill_(0, slots, False)
+        if len(seen):
+            self.seen[seen.to(device, non_blocking=True).unbind(1)] = self._yes
+        self.generated.index_fill_(0, slots, 0)
+        self.finish.index_fill_(0, slots, RUNNING)
+
+    def _numbers(self, slot: int, start: SlotStart) -> tuple[int, ...]:
+        sampling = start.sampling
+        limit = min(sampling.max_tokens, self.max_tokens)
+        key = random_key(sampling.seed, start.utterance_index)
+        return slot, start.cached, start.position, limit, sampling.top_k, *key
 
     def sampling(self, slots: Tensor) -> SamplingRows:
         return SamplingRows(*(field[slots] for field in self.all_sampling))
@@ -106,3 +123,7 @@ class SlotState:
     def progress(self) -> HostCopy:
         """`generated` and `finish` of every slot as they are after what is queued by now: [2, slots]"""
         return HostCopy(torch.stack((self.generated, self.finish)))
+
+
+def _odds(sampling: SamplingParams) -> tuple[float, float, float]:
+    return sampling.temperature, sampling.top_p, sampling.repetition_penalty

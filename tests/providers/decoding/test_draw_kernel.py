@@ -16,7 +16,7 @@ from providers.decoding.backend import draw
 from providers.decoding.fused import draw_fused
 from providers.decoding.sampler import SamplingRule
 from providers.decoding.spec import DecoderSpec
-from providers.decoding.state import FULL, RUNNING, STOPPED, SlotState
+from providers.decoding.state import FULL, RUNNING, STOPPED, SlotStart, SlotState
 from providers.interface import SamplingParams
 
 DEVICE = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
@@ -51,8 +51,7 @@ def started(generator: torch.Generator) -> SlotState:
         sampling = SamplingParams(temperature, top_k, top_p, penalty, max_tokens=7, seed=slot)
         seen = torch.randint(VOCABULARY, (12,), generator=generator).tolist()
         first = torch.zeros(CHANNELS)
-        state.start(slot, cached=slot, position=slot % 3, next_input=first, seen=seen, sampling=sampling,
-                    utterance_index=slot)  # fmt: skip
+        state.start({slot: SlotStart(slot, slot % 3, first, seen, sampling, utterance_index=slot)})
     return state
 
 
