@@ -44,8 +44,9 @@ def decode_step(
     """One token for each of `streams` utterances, which have `context` tokens cached on average."""
     weights = decoder_weights(spec)
     cached = 2 * spec.layers * spec.channels * context  # keys and values of one utterance
+    bytes_per_cached = spec.kv_dtype.itemsize if spec.kv_dtype else bytes_per_value
     return Cost(
-        bytes=bytes_per_value * (submissions * weights + streams * cached),
+        bytes=bytes_per_value * submissions * weights + bytes_per_cached * streams * cached,
         flops=2 * streams * (weights + cached),
     )
 
@@ -63,10 +64,6 @@ def prefill(spec: DecoderSpec, prompts: int, tokens: int, bytes_per_value: int =
 def decoder_weights(spec: DecoderSpec) -> int:
     """Values that a step multiplies with: four products per block, and the head."""
     return 12 * spec.layers * spec.channels**2 + spec.vocabulary * spec.channels
-
-
-def kv_bytes_per_token(spec: DecoderSpec, bytes_per_value: int = 2) -> int:
-    return 2 * spec.layers * spec.channels * bytes_per_value
 
 
 def vocoder_frame(architecture: HifiganArchitecture) -> Cost:

@@ -1,12 +1,14 @@
-"""What every fast path does to real speech: streamed, batched and bfloat16 beside the plain path.
+"""What fast paths do to real speech: streamed, batched, bfloat16, fp8 keys and values, beside the plain path.
 
     python -m benchmarks.fast_paths FOLDER [--sentences 16] [--device cpu] [--output FILE.jsonl]
 
 FOLDER is an English XTTS submission with trained weights, such as models_store/demo/submissions/demo: random
 weights have equal paths too, but neither a recogniser's opinion nor a decay to speak of. The plain path is
 one utterance at a time, in float32, vocoded at once. Prints a JSON line per path (largest difference of a
-sample, signal-to-noise ratio, sentences of the same length, character error), then one per halo: how far
-samples are from those of the whole utterance if windows get so many frames of context.
+sample, signal-to-noise ratio, sentences of the same length, character error). Where rounding may lead to
+other tokens, and so to other audio, a second line says what it does while the plain path's tokens are said:
+to latents, and to the odds of the next token. Then one per halo: how far samples are from those of the whole
+utterance if windows get so many frames of context.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ from models_store.recordings import read_recording
 from models_store.store import ModelsStore
 from models_store.submission import SubmissionFiles
 from providers import registry
+from providers.decoding.backend import BackendOptions
+from providers.decoding.blocks import run_blocks
+from providers.decoding.plain import PlainBackend
 from providers.interface import (
     Admission,
     EngineSettings,
@@ -40,6 +45,7 @@ from providers.interface import (
     Span,
     Utterance,
 )
+from providers.xtts.conditioning import XttsConditioning
 from providers.xtts.engine import XttsEngine
 from providers.xtts.latent_frames import LatentFrames
 from providers.xtts.latent_vocoder import LatentVocoder, SpanRequest, prepare_vocoder
@@ -73,7 +79,7 @@ def main() -> None:
 
 
 def measure(files: SubmissionFiles, device: str, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
-    plain, half = (Speaker(files, device, dtype, texts) for dtype in ("float32", "bfloat16"))
+    plain = Speaker(files, device, "float32", texts)
     alone = [plain.speak([i])[0] for i in range(len(texts))]
     waves = [spoken.samples for spoken in alone]
     rate = plain.sample_rate_hz
@@ -81,8 +87,12 @@ def measure(files: SubmissionFiles, device: str, texts: Sequence[str]) -> Iterat
     yield {"path": "streamed", **compared(texts, [plain.stream(i) for i in range(len(texts))], waves, rate)}
     batched = [spoken.samples for spoken in plain.speak(range(len(texts)))]
     yield {"path": f"batch of {len(texts)}", **compared(texts, batched, waves, rate)}
-    halves = [half.speak([i])[0].samples for i in range(len(texts))]
-    yield {"path": "bfloat16", **compared(texts, halves, waves, rate)}
+    half = Speaker(files, device, "bfloat16", texts)
+    eight_bits = Speaker(files, device, "float32", texts, kv_cache="fp8")
+    for path, speaker in (("fp8 keys and values", eight_bits), ("bfloat16", half)):
+        made = [speaker.speak([i])[0].samples for i in range(len(texts))]
+        yield {"path": path, **compared(texts, made, waves, rate)}
+        yield {"path": f"{path}, the same tokens", **forced(speaker, plain, [one.tokens for one in alone])}
     latents = [spoken.latents for spoken in alone]
     vocoded = [half.vocode(spoken) for spoken in latents]
     yield {"path": "bfloat16 vocoder, float32 latents", **compared(texts, vocoded, waves, rate)}
@@ -92,6 +102,7 @@ def measure(files: SubmissionFiles, device: str, texts: Sequence[str]) -> Iterat
 @dataclass(frozen=True, slots=True, eq=False)
 class Spoken:
     samples: Samples
+    tokens: Tensor  # [tokens]
     latents: Tensor  # [tokens, channels]
 
 
@@ -104,8 +115,9 @@ class Speaker:
         device: str,
         dtype: Literal["float32", "bfloat16"],
         texts: Sequence[str],
+        kv_cache: Literal["auto", "fp8"] = "auto",
     ) -> None:
-        settings = EngineSettings(device=device, dtype=dtype, num_slots=len(texts))
+        settings = EngineSettings(device=device, dtype=dtype, num_slots=len(texts), kv_cache=kv_cache)
         provider = XttsProvider()
         weights, architecture = provider.read_weights(files, settings), provider.architecture(files)
         self._engine = XttsEngine(architecture, settings)
@@ -141,8 +153,27 @@ class Speaker:
         waves = self._engine.vocode({slot: Span(0, made[slot].num_tokens, is_last=True) for slot in slots})
         decoder = self._engine._decoder  # latents don't cross the seam
         latents = [decoder.latents(slot, 0, made[slot].num_tokens).float().clone() for slot in slots]
+        tokens = [decoder.tokens(slot, 0, made[slot].num_tokens).clone() for slot in slots]
         self._engine.release(slots)
-        return [Spoken(waves[slot], latents[slot]) for slot in slots]
+        return [Spoken(waves[slot], tokens[slot], latents[slot]) for slot in slots]
+
+    @torch.inference_mode()
+    def force(self, text: int, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents [n, channels] and logits [n, vocabulary] of n tokens, whatever it would have said itself.
+
+        By the plain path, as one prompt: it rounds what it caches as its steps do.
+        """
+        decoder, (utterance, conditioning) = self._engine._decoder, self._admissions[text]
+        assert isinstance(conditioning, XttsConditioning)
+        gpt = self._engine._residents[utterance.submission_id].gpt
+        prompt = self._engine._prefill_input(utterance, gpt, conditioning)
+        said = gpt.decoder.embed(tokens, torch.arange(1, len(tokens) + 1, device=tokens.device))
+        prompt = replace(prompt, embeddings=torch.cat((prompt.embeddings, said)))
+        plain = PlainBackend(decoder.spec, tokens.device, said.dtype, BackendOptions(num_slots=1))
+        inputs = prompt.embeddings[: prompt.num_run]
+        hidden = run_blocks(gpt.decoder, inputs, plain._prompt_attention(0, prompt))
+        latents = gpt.decoder.latents(hidden)[-len(tokens) :]
+        return latents, gpt.decoder.head(latents)
 
     def stream(self, text: int) -> Samples:
         """In the chunks that the server's scheduler takes."""
@@ -178,6 +209,26 @@ def compared(
         "largest_difference": float(np.abs(error).max()),
         "snr_db": 10 * np.log10(float(np.square(signal).mean()) / noise) if noise else None,
         "character_error": character_error(texts, [soxr.resample(s, rate_hz, RATE_HZ) for s in made]),
+    }
+
+
+def forced(speaker: Speaker, plain: Speaker, said: Sequence[Tensor]) -> dict[str, Any]:
+    """What a path makes of latents and odds while it says another's tokens, one tensor [n] per text."""
+    snrs, agreements, divergences = [], [], []
+    for i, tokens in enumerate(said):
+        (latents, logits), (exact, odds) = (one.force(i, tokens) for one in (speaker, plain))
+        noise = (latents - exact).square().sum()
+        snrs.append(float(10 * torch.log10(exact.square().sum() / noise)))
+        agreements.append(logits.argmax(dim=1) == odds.argmax(dim=1))
+        found, expected = logits.log_softmax(dim=1), odds.log_softmax(dim=1)
+        divergences.append((expected.exp() * (expected - found)).sum(dim=1))
+    divergence = torch.cat(divergences)
+    return {
+        "tokens": len(divergence),
+        "least_latents_snr_db": min(snrs),
+        "same_likeliest": float(torch.cat(agreements).float().mean()),
+        "mean_divergence_nats": float(divergence.mean()),
+        "largest_divergence_nats": float(divergence.max()),
     }
 
 

@@ -31,6 +31,7 @@ from models_store.store import ModelsStore
 from models_store.submission import SubmissionFiles
 from providers import registry
 from providers.decoding.decoder import Decoder
+from providers.decoding.kv_cache import KV_DTYPES
 from providers.errors import DeviceOutOfMemory
 from providers.gpt_sovits import t2s
 from providers.interface import (
@@ -58,6 +59,7 @@ FIRST_CHUNK_TOKENS = 8
 MOST_RESIDENT = {"cpu": 4, "cuda": 1000}
 
 Figure = dict[str, Any]
+KVCache = Literal["auto", "fp8"]
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,15 @@ class Bench:
     def batches(self) -> Iterator[int]:
         return (batch for batch in BATCHES if batch <= self.most_streams)
 
-    def settings(self, slots: int, use_graphs: bool = True) -> EngineSettings:
-        return EngineSettings(self.device, self.dtype, slots, use_graphs)
+    def settings(self, slots: int, use_graphs: bool = True, kv_cache: KVCache = "auto") -> EngineSettings:
+        return EngineSettings(self.device, self.dtype, slots, use_graphs, kv_cache=kv_cache)
 
-    def engine(self, slots: int, submissions: int = 1, use_graphs: bool = True) -> Engine:
+    def engine(
+        self, slots: int, submissions: int = 1, use_graphs: bool = True, kv_cache: KVCache = "auto"
+    ) -> Engine:
         """With copies of the submission's weights under `submissions` ids."""
-        engine = registry.provider("xtts").create_engine(self.architecture, self.settings(slots, use_graphs))
+        settings = self.settings(slots, use_graphs, kv_cache)
+        engine = registry.provider("xtts").create_engine(self.architecture, settings)
         for index in range(submissions):
             engine.load(self.copy(index))
         return engine
@@ -161,16 +166,23 @@ class Bench:
 
 
 def decode_step(bench: Bench) -> Iterator[Figure]:
-    """Graphs for every batch, then eager steps for some: how much capturing is worth."""
-    for use_graphs, batches in ((True, [*bench.batches()]), (False, [1, 8, 64])):
-        engine = bench.engine(bench.most_streams, use_graphs=use_graphs)
+    """Graphs for every batch; for some, eager steps and keys and values of 8 bits: what these are worth."""
+    few = [1, 8, 64]
+    variants: tuple[tuple[bool, KVCache, list[int]], ...] = (
+        (True, "auto", [*bench.batches()]),
+        (False, "auto", few),
+        (True, "fp8", [*few, 256]),
+    )
+    for use_graphs, kv_cache, batches in variants:
+        engine = bench.engine(bench.most_streams, use_graphs=use_graphs, kv_cache=kv_cache)
+        spec = replace(decoder_spec(bench.architecture), kv_dtype=KV_DTYPES[kv_cache])
         conditioning = bench.conditioning(engine)
         for batch in batches:
             if batch <= bench.most_streams:
                 ms = 1e3 * _decode_s(bench, engine, conditioning, batch)
                 context = _prompt_tokens(bench) + TIMED_CONTEXT
-                cost = bounds.decode_step(decoder_spec(bench.architecture), batch, context)
-                yield {"graphs": use_graphs, "batch": batch, "ms": ms} | bench.bound(cost, ms / 1e3)
+                how = {"graphs": use_graphs, "kv_cache": kv_cache, "batch": batch, "ms": ms}
+                yield how | bench.bound(bounds.decode_step(spec, batch, context), ms / 1e3)
 
 
 def submissions(bench: Bench) -> Iterator[Figure]:

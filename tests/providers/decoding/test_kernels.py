@@ -99,3 +99,28 @@ def test_eight_bits_make_pages_and_prefixes_smaller(spec, make_decoder, make_wei
     (room, prefix), (room_of_eight_bits, prefix_of_eight_bits) = found.values()
     assert room_of_eight_bits >= 4 * room > 0
     assert prefix.size_bytes == 4 * prefix_of_eight_bits.size_bytes
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 0.01), (torch.bfloat16, 0.1)])
+def test_captured_steps_over_eight_bits_follow_the_plain_path(
+    spec, make_decoder, make_weights, make_prompt, dtype, most
+):
+    """As far as rounding lets them: a bfloat16 between two 8-bit numbers is often nearly in the middle."""
+    weights = make_weights(seed=1, dtype=dtype, device=DEVICE)
+    eight_bits = dataclasses.replace(spec, kv_dtype=torch.float8_e4m3fn)
+    said = []
+    for backend in (PlainBackend, FusedBackend):
+        decoder = make_decoder(6, dtype, DEVICE, spec=eight_bits, backend=backend)
+        decoder.warm_up(weights)
+        prefix = decoder.cache_prefix(weights, make_prompt(weights, 9).embeddings)
+        prompts = {slot: make_prompt(weights, 5 + 9 * slot, seed=slot) for slot in range(6)}
+        prompts[0] = dataclasses.replace(prompts[0], prefix=prefix)
+        said.append(spoken(decoder, prompts, steps=20))
+    plain, fused = said
+    for slot, (codes, latents) in plain.items():
+        pairs = zip(codes, fused[slot][0], strict=False)
+        same = next((i for i, (code, other) in enumerate(pairs) if code != other), len(codes))
+        assert same >= 1
+        difference = fused[slot][1][:same] - latents[:same]
+        assert difference.norm() < most * latents[:same].norm()
