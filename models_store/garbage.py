@@ -1,4 +1,4 @@
-"""Takes away what nothing points to: the leavings of killed writers and of deleted submissions."""
+"""Takes away what nothing points to: the leavings of killed writers and of deleted or refused submissions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def collect(layout: Layout) -> int:
 
     Raises StorageError where a manifest is damaged, for then nobody knows which blobs are needed.
     """
+    _end_trials(layout)
     _remove_nameless_voices(layout)
     return sum(_remove(path) for path in [*_garbage(layout)])
 
@@ -39,6 +40,14 @@ def _garbage(layout: Layout) -> Iterator[Path]:
             yield folder
         else:
             yield from (path for path in folder.iterdir() if path.name.split(".")[0] not in voice_digits)
+
+
+def _end_trials(layout: Layout) -> None:
+    # Whoever was to decide about these refused them, or was killed before it could.
+    for submission_id in layout.trials.undecided():
+        if not layout.submissions.names_of(submission_id):
+            layout.submissions.remove(submission_id)
+        layout.trials.end(submission_id)
 
 
 def _remove_nameless_voices(layout: Layout) -> None:

@@ -3,6 +3,7 @@
 <root>/blobs/<hex digits>            immutable files
 <root>/submissions/, voices/         a catalogue each: manifests by id, names
 <root>/conditionings/<hex digits>/   what a submission derived from voices: a cache
+<root>/trials/                       submissions that somebody is deciding about (see trials.py)
 <root>/base_models/                  what families need beside their submissions (see base_models.py)
 <root>/downloads/                    published submissions being fetched (see pull.py)
 <root>/uploads/                      files that arrive in pieces (see resumable_uploads.py)
@@ -27,6 +28,7 @@ from models_store.submission import (
     voice_from_manifest,
     voice_to_manifest,
 )
+from models_store.trials import Trials
 
 
 class Layout:
@@ -41,6 +43,7 @@ class Layout:
         self.uploads = root / "uploads"
         self.scratch = root / "scratch"
         self.lock = root / "lock"
+        self.trials = Trials(root / "trials")
         self.submissions = Catalogue[Submission](
             "submission", root / "submissions", self.scratch, submission_to_manifest, submission_from_manifest
         )
@@ -53,6 +56,7 @@ class Layout:
             folder.mkdir(parents=True, exist_ok=True)
         self.submissions.create_folders()
         self.voices.create_folders()
+        self.trials.create_folder()
         if not self.lock.exists():  # else nothing is written, so that a read-only store can be read
             self.lock.touch()
 

@@ -124,36 +124,65 @@ class ModelsStore:
     def submit(
         self,
         path: Path,
-        name: str | None,
+        name: str,
         progress: ProgressCallback | None = None,
         limits: Limits | None = None,
     ) -> Published:
-        """Check, convert and publish an upload: a folder, .zip, .tar or .tar.gz. None: without a name.
+        """Check, convert and publish an upload: a folder, .zip, .tar or .tar.gz.
 
         Raises SubmissionError with every problem of a refused upload, BadName, NotFound.
         """
         from models_store.intake import read_submission
 
-        if name is not None:
-            check_name(name)  # before minutes of reading
+        check_name(name)  # before minutes of reading
         with self.scratch() as scratch:
             return self.publish(read_submission(path, scratch, progress, limits), name, progress)
 
-    def publish(
-        self, checked: Checked, name: str | None, progress: ProgressCallback | None = None
-    ) -> Published:
-        """Move converted files from a `scratch()` folder into the store and point the name, if any, to them.
+    @contextmanager
+    def on_trial(
+        self, path: Path, progress: ProgressCallback | None = None, limits: Limits | None = None
+    ) -> Iterator[Published]:
+        """Check, convert and publish an upload without a name, for as long as it takes to decide about it.
+
+        Unless it has a name by then, or had been here before, it goes at the end; where that is a kill, with
+        the next garbage. Raises SubmissionError with every problem of a refused upload.
+        """
+        from models_store.intake import read_submission
+
+        try:
+            with ExitStack() as trial:
+                with self.scratch() as scratch:
+                    checked = read_submission(path, scratch, progress, limits)
+                    published = self._publish(checked, None, progress, trial)
+                yield published
+        finally:
+            with storage_errors(self.root), self.layout.deleting():
+                self._collect_what_it_can()
+
+    def publish(self, checked: Checked, name: str, progress: ProgressCallback | None = None) -> Published:
+        """Move converted files from a `scratch()` folder into the store and point the name to them.
 
         Raises SubmissionError with every problem of a refused upload, BadName.
         """
+        check_name(name)
+        return self._publish(checked, name, progress)
+
+    def _publish(
+        self,
+        checked: Checked,
+        name: str | None,
+        progress: ProgressCallback | None,
+        trial: ExitStack | None = None,
+    ) -> Published:
+        """`trial` is closed once it is decided about; what was here before goes on being what it was."""
         converted = checked.accepted()
-        if name is not None:
-            check_name(name)
         with storage_errors(self.root):
             files = _digest([*converted.files.values(), converted.recording], progress)
             submission = _submission(converted, files)
             with self.layout.writing():
                 self._publish_blobs(files)
+                if trial is not None and self._may_be_tried(submission.id):
+                    trial.enter_context(self.layout.trials.held(submission.id))
                 is_new = self.layout.submissions.add(submission)
                 if not is_new:
                     submission = self.layout.submissions.get(submission.id)
@@ -283,6 +312,10 @@ class ModelsStore:
         """Remove what killed processes left; returns how many bytes that freed."""
         with storage_errors(self.root), self.layout.deleting():
             return garbage.collect(self.layout)
+
+    def _may_be_tried(self, submission_id: str) -> bool:
+        """What was here before, somebody wants."""
+        return self.layout.trials.is_on(submission_id) or submission_id not in self.layout.submissions.ids()
 
     def _collect_what_it_can(self) -> None:
         # After a change that is already committed: what cannot go now goes another time.

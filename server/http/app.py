@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from models_store.errors import StorageError
 from models_store.report import GIB, MIB
 from models_store.resumable_uploads import ResumableUploads
 from models_store.store import ModelsStore
@@ -71,6 +72,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(_collect_garbage, store)
         await client.connect()
         try:
             if pool is not None:
@@ -112,6 +114,14 @@ def create_app(
         app.include_router(routes.router)
     _install_middleware(app, settings, metrics, install_page(app))
     return app
+
+
+def _collect_garbage(store: ModelsStore) -> None:
+    """What killed processes left, an earlier one of this server's among them."""
+    try:
+        store.collect_garbage()
+    except StorageError as error:
+        log.warning("the store keeps its garbage", error=str(error))
 
 
 def _install_middleware(

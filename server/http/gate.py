@@ -1,7 +1,8 @@
 """The gate: what is handed in over HTTP gets its name when its evaluation keeps the operator's bounds.
 
-intake → in the store, without a name → evaluation → name. What is refused leaves the store again; its
-evaluation stays, so that whoever handed it in can hear why. The operator's own commands pass no gate.
+intake → in the store, on trial → evaluation → name. What is refused leaves the store again, and so does what
+the server was deciding about when it was killed; the evaluation stays, so that whoever handed it in can hear
+why, or need not wait for what was done already. The operator's own commands pass no gate.
 """
 
 from __future__ import annotations
@@ -28,15 +29,10 @@ def reading_gated(
     store = evaluations.store
 
     def read(progress: ProgressCallback) -> dict[str, Any]:
-        published = store.submit(path, None, progress, Limits(max_upload_bytes=max_upload_bytes))
-        submission_id = published.submission.id
-        try:
+        with store.on_trial(path, progress, Limits(max_upload_bytes=max_upload_bytes)) as published:
+            submission_id = published.submission.id
             _admit(evaluations, submission_id, progress)
-        except Exception:
-            if published.is_new:  # what was there before, somebody wants
-                store.delete(submission_id, force=True)
-            raise
-        store.alias(name, submission_id)
+            store.alias(name, submission_id)
         return {
             "status": "published",
             "submission_id": submission_id,

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -21,6 +25,7 @@ from typing import Any
 import httpx
 import msgspec
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import structlog
@@ -64,7 +69,8 @@ STATE = WorkerState(
 def tone(speak: Speak, index: int, start: int, stop: int) -> np.ndarray:
     """Samples of speech tokens [start, stop) of an utterance."""
     identity = (speak.submission_id, speak.voice_id, speak.prompts[index].text)
-    pitch_hz = 200 + hashlib.sha256(repr(identity).encode()).digest()[0] * 4
+    digest = hashlib.sha256(repr(identity).encode()).digest()
+    pitch_hz = 200 + 1020 * int.from_bytes(digest[:4], "big") / 2**32
     t = np.arange(start * SAMPLES_PER_TOKEN, stop * SAMPLES_PER_TOKEN) / SAMPLE_RATE_HZ
     # The glide makes one place of the tone unlike any other, so that a delay can be measured.
     return (0.5 * np.sin(2 * np.pi * pitch_hz * t * (1 + 0.1 * t))).astype(np.float32)
@@ -209,6 +215,63 @@ class Running:
 
     def speak(self, input: str = "hello there", **fields: Any) -> httpx.Response:
         return self.http.post("/v1/audio/speech", json={"model": "anna", "input": input} | fields)
+
+
+PROGRAM = """
+    import asyncio, json, socket, sys
+    import uvicorn
+    from models_store.store import ModelsStore
+    from server.http.app import create_app
+    from server.scheduling.client import SpeechClient
+    from server.settings import Settings
+
+    class NeverReads:
+        async def read(self, *_):
+            await asyncio.Event().wait()
+
+    settings = Settings(**json.loads(sys.argv[1]))
+    client = SpeechClient(settings.home_path / "worker.sock")
+    app = create_app(settings, ModelsStore(settings.store_path), client, NeverReads())
+    listening = socket.socket(fileno=int(sys.argv[2]))
+    uvicorn.Server(uvicorn.Config(app, log_config=None)).run(sockets=[listening])
+"""
+
+
+class KillableServer:
+    """A process with the application alone, which can't speak. Its socket outlives it, as with the
+    supervisor."""
+
+    def __init__(self, home: Path, **settings: Any) -> None:
+        self._settings = {"home": str(home), "demo": False, "log_level": "error"} | settings
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def start(self) -> None:
+        descriptor = self._listening.fileno()
+        program = textwrap.dedent(PROGRAM)
+        command = [sys.executable, "-c", program, json.dumps(self._settings), str(descriptor)]
+        self._process = subprocess.Popen(command, pass_fds=[descriptor])
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def __enter__(self) -> KillableServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._listening.close()
+
+    @property
+    def resident_bytes(self) -> int:
+        return psutil.Process(self._process.pid).memory_info().rss
+
+
+@pytest.fixture(scope="session")
+def killable_server() -> type[KillableServer]:
+    return KillableServer
 
 
 @pytest.fixture(autouse=True)

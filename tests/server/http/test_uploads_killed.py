@@ -2,69 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import random
-import socket
-import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
-import psutil
 import pytest
 
 MIB = 2**20
 TUS = {"Tus-Resumable": "1.0.0"}
-PROGRAM = """
-    import json, socket, sys
-    import uvicorn
-    from models_store.store import ModelsStore
-    from server.http.app import create_app
-    from server.scheduling.client import SpeechClient
-    from server.settings import Settings
-
-    settings = Settings(**json.loads(sys.argv[1]))
-    client = SpeechClient(settings.home_path / "worker.sock")
-    app = create_app(settings, ModelsStore(settings.store_path), client, text=object())
-    listening = socket.socket(fileno=int(sys.argv[2]))
-    uvicorn.Server(uvicorn.Config(app, log_config=None)).run(sockets=[listening])
-"""
-
-
-class KillableServer:
-    """A process with the application alone. Its socket outlives it, as with the supervisor."""
-
-    def __init__(self, home: Path) -> None:
-        self._settings = {"home": str(home), "demo": False, "log_level": "error"}
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        self.start()
-
-    def start(self) -> None:
-        descriptor = self._listening.fileno()
-        program = [
-            sys.executable,
-            "-c",
-            textwrap.dedent(PROGRAM),
-            json.dumps(self._settings),
-            str(descriptor),
-        ]
-        self.process = subprocess.Popen(program, pass_fds=[descriptor])
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def close(self) -> None:
-        self.kill()
-        self._listening.close()
-
-    @property
-    def resident_bytes(self) -> int:
-        return psutil.Process(self.process.pid).memory_info().rss
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +21,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def killable(home: Path) -> Iterator[KillableServer]:
-    server = KillableServer(home)
-    yield server
-    server.close()
+def killable(killable_server: type[Any], home: Path) -> Iterator[Any]:
+    with killable_server(home) as server:
+        yield server
 
 
 @pytest.fixture
-def http(killable: KillableServer) -> Iterator[httpx.Client]:
+def http(killable: Any) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=killable.url, timeout=120, trust_env=False, headers=TUS) as client:
         yield client
 
