@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 DEVICE_MEMORY_SHARE = 0.6  # for weights; the rest is for KV caches, activations and everybody else
 KV_MEMORY_SHARE = 0.25  # for one engine's keys and values; a later engine takes less if less is free
+# Activations, latents, graphs and the context: they don't grow with the device. A large one has more than
+# its share for weights then: an H200 has room for 120 XTTS beside the keys and values of 1,000 streams.
+CUDA_WORKING_BYTES = 12e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def open_device(settings: Settings) -> Device:
         ),
         kind.policy,
         Budgets(
-            device_bytes=int(settings.device_budget_gib * GIB or DEVICE_MEMORY_SHARE * memory_bytes),
+            device_bytes=int(settings.device_budget_gib * GIB) or _weight_bytes(device.type, memory_bytes),
             host_bytes=int(settings.host_budget_gib * GIB) if kind.keeps_host_copies else 0,
         ),
     )
@@ -117,6 +120,13 @@ def _has_fp8(device: torch.device) -> bool:
     import torch
 
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9)
+
+
+def _weight_bytes(device_type: str, memory_bytes: int) -> int:
+    share = DEVICE_MEMORY_SHARE * memory_bytes
+    if device_type == "cpu":
+        return int(share)
+    return int(max(share, (1 - KV_MEMORY_SHARE) * memory_bytes - CUDA_WORKING_BYTES))
 
 
 def _default_slots(kind: KindOfDevice, memory_bytes: int) -> int:

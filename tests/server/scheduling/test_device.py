@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from providers.errors import EngineError, UnsupportedLanguage
-from server.scheduling.device import KINDS, _default_slots, is_fatal, open_device
+from server.scheduling.device import KINDS, _default_slots, _weight_bytes, is_fatal, open_device
 from server.settings import Settings
 
 
@@ -86,6 +86,12 @@ def test_auto_takes_the_first_cuda_device(settings):
 @pytest.mark.parametrize(("memory_gib", "slots"), [(1, 8), (24, 192), (139, 1024)])
 def test_a_larger_device_has_more_slots(memory_gib, slots):
     assert _default_slots(KINDS["cuda"], memory_gib * 2**30) == slots
+
+
+@pytest.mark.parametrize(("memory", "share"), [(24e9, 0.6), (80e9, 0.6), (150e9, 0.67)])
+def test_what_a_large_device_does_not_need_to_work_with_holds_weights(memory, share):
+    assert _weight_bytes("cuda", memory) == pytest.approx(share * memory, rel=0.01)
+    assert _weight_bytes("cpu", memory) == pytest.approx(0.6 * memory)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
