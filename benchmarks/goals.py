@@ -10,11 +10,11 @@ or takes long loses nothing else. `--size tiny` is for trying that out where the
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ import torch
 
 from benchmarks import bounds, random_gpt_sovits
 from benchmarks.random_xtts import SIZES, write_submission
+from benchmarks.residency import fill, gpt_sovits
 from models_store.checkpoints.architecture import XttsArchitecture
 from models_store.recordings import read_recording
 from models_store.store import ModelsStore
@@ -32,7 +33,6 @@ from models_store.submission import SubmissionFiles
 from providers import registry
 from providers.decoding.decoder import Decoder
 from providers.decoding.kv_cache import KV_DTYPES
-from providers.errors import DeviceOutOfMemory
 from providers.gpt_sovits import t2s
 from providers.interface import (
     Admission,
@@ -316,18 +316,12 @@ def _speak_all(bench: Bench, engine: Engine, submissions: int, tokens: int) -> F
 
 
 def residency(bench: Bench) -> Iterator[Figure]:
-    """How fast a submission comes onto the device from host memory, and how many fit beside each other."""
-    engine = bench.engine(min(64, bench.most_streams))
-    times: list[float] = []
+    """How many submissions of a family fit beside each other, and how fast one takes another's place."""
     most = MOST_RESIDENT["cpu" if bench.device == "cpu" else "cuda"]
-    with suppress(DeviceOutOfMemory):
-        while len(times) < most:
-            started = time.perf_counter()
-            engine.load(bench.copy(1 + len(times)))
-            bench.wait()
-            times.append(time.perf_counter() - started)
-    median_s = float(np.median(times))
-    yield {"resident": 1 + len(times), "swap_ms_median": 1e3 * median_s, "swap_ms_max": 1e3 * max(times)}
+    slots = min(64, bench.most_streams)
+    yield {"family": "xtts"} | fill(bench.engine(slots, submissions=0), bench.weights, most)
+    gc.collect()  # an engine and its graphs know each other
+    yield {"family": "gpt_sovits"} | fill(*gpt_sovits(bench.settings(slots), bench.size), most)
 
 
 def semantic_tokens(bench: Bench) -> Iterator[Figure]:
