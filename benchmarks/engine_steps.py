@@ -29,8 +29,10 @@ from rich.table import Table
 
 from benchmarks.process_memory import peak_resident_mib, resident_mib
 from benchmarks.random_xtts import write_submission
+from models_store.submission import SubmissionFiles
 from providers.interface import (
     Admission,
+    Conditioning,
     Engine,
     EngineSettings,
     Recording,
@@ -148,17 +150,13 @@ def measure(home: Path, dtype: Any, options: argparse.Namespace) -> dict[str, An
     """Of the submission that is called "measured" in the store of `home`."""
     import torch
 
-    from models_store.recordings import read_recording
     from models_store.store import ModelsStore
-    from providers import registry
 
     torch.set_num_threads(options.threads)
     batches = options.batch or DECODE_BATCHES
-    num_tokens = options.tokens
     store = ModelsStore(home / "store")
     files = store.files(store.resolve("measured").id)
     settings = EngineSettings(device=options.device, dtype=dtype, num_slots=max(*batches, STREAMS))
-    provider = registry.provider(files.submission.family)
     figures: dict[str, Any] = {
         "engine": "voicecore",
         "variant": files.submission.variant,
@@ -167,12 +165,31 @@ def measure(home: Path, dtype: Any, options: argparse.Namespace) -> dict[str, An
         "threads": options.threads,
         "matmul_gflops": matmul_gflops(),
     }
+    engine = load(files, settings, figures)
+    conditioning = condition(engine, files, figures)
+    admit = admitting(files, conditioning, options.tokens, figures)
+    figures |= measure_steps(engine, admit, batches)
+    figures |= measure_requests(engine, admit, options.tokens)
+    figures |= measure_stream(engine, admit, options.tokens)
+    figures["peak_resident_mib"] = peak_resident_mib()
+    return figures
 
+
+def load(files: SubmissionFiles, settings: EngineSettings, figures: dict[str, Any]) -> Engine:
+    from providers import registry
+
+    provider = registry.provider(files.submission.family)
     started = time.perf_counter()
     engine = provider.create_engine(provider.architecture(files), settings)
     engine.load(provider.read_weights(files, settings))
     figures["load_s"] = time.perf_counter() - started
     figures["resident_mib"] = resident_mib()
+    return engine
+
+
+def condition(engine: Engine, files: SubmissionFiles, figures: dict[str, Any]) -> Conditioning:
+    """On the submission's own voice."""
+    from models_store.recordings import read_recording
 
     own = files.submission.voice
     recordings = tuple(Recording(*read_recording(path)) for path in files.recordings)
@@ -180,34 +197,32 @@ def measure(home: Path, dtype: Any, options: argparse.Namespace) -> dict[str, An
     started = time.perf_counter()
     conditioning = engine.condition(files.submission.id, voice)
     figures["conditioning_s"] = time.perf_counter() - started
+    return conditioning
+
+
+def admitting(
+    files: SubmissionFiles, conditioning: Conditioning, num_tokens: int, figures: dict[str, Any]
+) -> Admit:
+    """Utterances of the one text, each in a slot of its own."""
+    from providers import registry
 
     front_end = registry.text_front_end(files)
     (prompt,) = front_end.prompts(TEXT, "en", "cut0")
     sampling = replace(front_end.default_sampling, max_tokens=num_tokens, seed=1)
-    figures["text_tokens"] = len(prompt.ids)
-    figures["tokens"] = num_tokens
+    submission = files.submission
+    figures |= {"text_tokens": len(prompt.ids), "tokens": num_tokens}
 
-    def admit(count: int) -> dict[int, Admission]:
-        return {
-            slot: Admission(
-                Utterance(
-                    request_id=str(slot),
-                    index=slot,
-                    submission_id=files.submission.id,
-                    voice_id=files.submission.voice.id,
-                    prompt=prompt,
-                    sampling=sampling,
-                ),
-                conditioning,
-            )
-            for slot in range(count)
-        }
+    def utterance(slot: int) -> Utterance:
+        return Utterance(
+            request_id=str(slot),
+            index=slot,
+            submission_id=submission.id,
+            voice_id=submission.voice.id,
+            prompt=prompt,
+            sampling=sampling,
+        )
 
-    figures |= measure_steps(engine, admit, batches)
-    figures |= measure_requests(engine, admit, num_tokens)
-    figures |= measure_stream(engine, admit, num_tokens)
-    figures["peak_resident_mib"] = peak_resident_mib()
-    return figures
+    return lambda count: {slot: Admission(utterance(slot), conditioning) for slot in range(count)}
 
 
 def matmul_gflops() -> float:

@@ -72,7 +72,6 @@ def bench(
 
     Writes report.html, report.png, summary.json and requests.jsonl.
     """
-    from benchmarks.load.adapters import parse_target
     from benchmarks.load.campaign import Campaign, Plan
     from benchmarks.load.statistics import Objective
     from benchmarks.load.texts import read_set
@@ -80,25 +79,27 @@ def bench(
 
     with _mistakes_told():
         kept = tuple(languages or ())
+        workload = Workload(
+            texts=tuple(text for name in names(texts) for text in read_set(name, kept)),
+            models=(DEFAULT_MODEL,),
+            voices=(DEFAULT_VOICE,),
+            formats=names(formats),
+            zipf=zipf,
+            new_voice_share=new_voice_share if new_voices else 0.0,
+            seed=seed,
+        )
+        objective = Objective(
+            ttfa_s=ttfa_ms / 1e3, gap_s=gap_ms / 1e3, continuity=continuity, success=success
+        )
         plan = Plan(
-            workload=Workload(
-                texts=tuple(text for name in names(texts) for text in read_set(name, kept)),
-                models=(DEFAULT_MODEL,),
-                voices=(DEFAULT_VOICE,),
-                formats=names(formats),
-                zipf=zipf,
-                new_voice_share=new_voice_share if new_voices else 0.0,
-                seed=seed,
-            ),
+            workload=workload,
             warm_up_s=seconds(warm_up, "--warm-up"),
             duration_s=seconds(duration, "--duration"),
             min_requests=min_requests,
             timeout_s=seconds(timeout, "--timeout"),
             rounds=rounds,
             processes=processes,
-            objective=Objective(
-                ttfa_s=ttfa_ms / 1e3, gap_s=gap_ms / 1e3, continuity=continuity, success=success
-            ),
+            objective=objective,
             max_lag_s=max_lag_ms / 1e3,
             new_voice_recording=new_voices,
             seed=seed,
@@ -108,29 +109,47 @@ def bench(
         if not loads and not find_capacity:
             loads = list(_loads(DEFAULT_RATES, arrivals, None, None, None))
         _check_loads(loads, plan)
-        more_fields = options.json_fields(fields)
-        parsed = [parse_target(text, api_key, more_fields) for text in targets or (options.DEFAULT_URL,)]
-        all_names = [target.name for target in parsed]
-        if len(set(all_names)) < len(all_names):
-            raise ValueError(f"found {', '.join(all_names)}; expected names that differ: NAME=URL")
-        workloads = {
-            name: replace(
-                plan.workload,
-                models=options.of_target(models or (), name, all_names) or plan.workload.models,
-                voices=options.of_target(voices or (), name, all_names) or plan.workload.voices,
-            )
-            for name in all_names
-        }
-        plan = replace(plan, workloads=workloads)
-        asked = [_prepared(target, workloads[target.name], plan.timeout_s) for target in parsed]
-    folder = output or Path(datetime.now().strftime("bench-%Y%m%d-%H%M%S"))
-    campaign = Campaign(plan, asked, folder, _tell)
+        parsed = _parsed(targets or (options.DEFAULT_URL,), api_key, fields)
+        plan = replace(plan, workloads=_workloads(workload, parsed, models or (), voices or ()))
+        asked = [_prepared(target, plan.workloads[target.name], plan.timeout_s) for target in parsed]
+    campaign = Campaign(plan, asked, output or _dated_folder(), _tell)
     with _reported(campaign):
         campaign.run_loads(loads)
         if find_capacity:
             _find_capacities(campaign, asked, loads)
         if soak_s is not None:
             _soak(campaign, asked, loads, soak_s, server_pid)
+
+
+def _dated_folder() -> Path:
+    return Path(datetime.now().strftime("bench-%Y%m%d-%H%M%S"))
+
+
+def _parsed(texts: Sequence[str], api_key: str | None, fields: list[str] | None) -> list[Target]:
+    """Raises TargetError, and ValueError where two have one name."""
+    from benchmarks.load.adapters import parse_target
+
+    more_fields = options.json_fields(fields)
+    targets = [parse_target(text, api_key, more_fields) for text in texts]
+    found = [target.name for target in targets]
+    if len(set(found)) < len(found):
+        raise ValueError(f"found {', '.join(found)}; expected names that differ: NAME=URL")
+    return targets
+
+
+def _workloads(
+    workload: Workload, targets: Sequence[Target], models: Sequence[str], voices: Sequence[str]
+) -> dict[str, Workload]:
+    """By target: the same, with the models and voices that are everybody's or its own."""
+    all_names = [target.name for target in targets]
+    return {
+        name: replace(
+            workload,
+            models=options.of_target(models, name, all_names) or workload.models,
+            voices=options.of_target(voices, name, all_names) or workload.voices,
+        )
+        for name in all_names
+    }
 
 
 def _loads(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -20,11 +20,14 @@ from benchmarks.load.statistics import Objective, Percentiles, Summary, median_o
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FigureOf = Callable[[Summary], float | None]
+
 # One colour per target, told apart by any eye and on any background (Okabe and Ito).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 LIMIT_COLOUR = "#b22222"
 INK = "#102030"  # stands for the page's own text colour, which a dark page has too
 MAIN = "-"  # the line of a figure whose spread over rounds is shown
+DOTTED: dict[str, Any] = {"marker": "o", "markersize": 3.5, "linewidth": 1.4}
 PANEL_SIZE = (5.6, 3.4)  # inches
 STYLE = {
     "svg.fonttype": "none",
@@ -104,82 +107,95 @@ def _draw(panel: Panel, axes: Axes) -> None:
 
 
 def _panels_of(results: Results, kind: Kind, objective: Objective) -> list[Panel]:
-    unit = UNITS[kind]
-
-    def against_load(
-        draw: Callable[[Axes, str, str], None], label: str, from_zero: bool = False
-    ) -> Callable[[Axes], None]:
-        def drawn(axes: Axes) -> None:
-            for target, colour in zip(results.targets, _colours(results), strict=True):
-                draw(axes, target, colour)
-            _mark_capacity(axes, results, kind)
-            if from_zero:
-                axes.set_ylim(bottom=0)
-            axes.set_xlabel(unit)
-            axes.set_ylabel(label)
-            axes.set_xlim(left=0)
-            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=kind not in OPEN))
-
-        return drawn
-
-    def line(
-        axes: Axes,
-        target: str,
-        colour: str,
-        label: str,
-        style: str,
-        figure: Callable[[Summary], float | None],
-    ) -> None:
-        levels, medians, lows, highs = _series(results.of(target, kind), figure)
-        name = f"{target} {label}" if len(results.targets) > 1 else label
-        axes.plot(levels, medians, style, color=colour, label=name, marker="o", markersize=3.5, linewidth=1.4)
-        if style == MAIN:
-            axes.fill_between(levels, lows, highs, color=colour, alpha=0.15, linewidth=0)
-
-    def latency(axes: Axes, target: str, colour: str) -> None:
-        for name, style in (("p50", ":"), ("p95", MAIN), ("p99", "--")):
-            line(axes, target, colour, name, style, lambda s, name=name: _of(s.ttfa_s, name))  # type: ignore[misc]
-        _limit(axes, objective.ttfa_s, "objective")
-        _logarithmic(axes, _seconds)
-
-    def continuity(axes: Axes, target: str, colour: str) -> None:
-        for limit, style in ((50, MAIN), (100, "--"), (200, ":")):
-            line(axes, target, colour, f"C{limit}", style, lambda s, limit=limit: _continuity(s, limit))  # type: ignore[misc]
-        axes.set_ylim(-0.02, 1.04)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-
-    def throughput(axes: Axes, target: str, colour: str) -> None:
-        line(axes, target, colour, "all audio", "--", lambda s: s.times_real_time)
-        line(axes, target, colour, "goodput", MAIN, lambda s: s.goodput_times_real_time)
-
-    def rtf(axes: Axes, target: str, colour: str) -> None:
-        for name, style in (("p50", MAIN), ("p99", "--")):
-            line(axes, target, colour, name, style, lambda s, name=name: _of(s.rtf, name))  # type: ignore[misc]
-        _limit(axes, 1.0, "as fast as it is heard")
-        _logarithmic(axes, lambda ratio: f"{ratio:g}")
-
+    title, unit = TITLES[kind].lower(), UNITS[kind]
     return [
         Panel(
-            f"Audible TTFA: {TITLES[kind].lower()}",
+            f"Audible TTFA: {title}",
             f"Time to the first audible sample against {unit}, with the objective as a line across.",
-            against_load(latency, "scheduled → first audible sample"),
+            lambda axes: _draw_latency(_AgainstLoad(axes, results, kind), objective),
         ),
         Panel(
-            f"Continuity: {TITLES[kind].lower()}",
+            f"Continuity: {title}",
             f"Share of answers whose longest underrun is at most 50, 100 and 200 ms, against {unit}.",
-            against_load(continuity, "answers without a longer underrun"),
+            lambda axes: _draw_continuity(_AgainstLoad(axes, results, kind)),
         ),
         Panel(
-            f"Goodput: {TITLES[kind].lower()}",
+            f"Goodput: {title}",
             f"Seconds of audio per second, all of it and of answers within the objective, against {unit}.",
-            against_load(throughput, "seconds of audio per second", from_zero=True),
+            lambda axes: _draw_goodput(_AgainstLoad(axes, results, kind)),
         ),
         Panel(
-            f"RTF: {TITLES[kind].lower()}",
+            f"RTF: {title}",
             f"Seconds from schedule to end per second of audio, against {unit}.",
-            against_load(rtf, "seconds per second of audio"),
+            lambda axes: _draw_rtf(_AgainstLoad(axes, results, kind)),
         ),
     ]
+
+
+def _draw_latency(chart: _AgainstLoad, objective: Objective) -> None:
+    styles = (("p50", ":"), ("p95", MAIN), ("p99", "--"))
+    chart.draw([_Line(name, style, _percentile("ttfa_s", name)) for name, style in styles])
+    _limit(chart.axes, objective.ttfa_s, "objective")
+    _logarithmic(chart.axes, _seconds)
+    chart.finish("scheduled → first audible sample")
+
+
+def _draw_continuity(chart: _AgainstLoad) -> None:
+    styles = ((50, MAIN), (100, "--"), (200, ":"))
+    chart.draw([_Line(f"C{limit_ms}", style, _continuity(limit_ms)) for limit_ms, style in styles])
+    chart.axes.set_ylim(-0.02, 1.04)
+    chart.axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    chart.finish("answers without a longer underrun")
+
+
+def _draw_goodput(chart: _AgainstLoad) -> None:
+    everything = _Line("all audio", "--", lambda summary: summary.times_real_time)
+    goodput = _Line("goodput", MAIN, lambda summary: summary.goodput_times_real_time)
+    chart.draw([everything, goodput])
+    chart.finish("seconds of audio per second")
+    chart.axes.set_ylim(bottom=0)
+
+
+def _draw_rtf(chart: _AgainstLoad) -> None:
+    styles = (("p50", MAIN), ("p99", "--"))
+    chart.draw([_Line(name, style, _percentile("rtf", name)) for name, style in styles])
+    _limit(chart.axes, 1.0, "as fast as it is heard")
+    _logarithmic(chart.axes, lambda ratio: f"{ratio:g}")
+    chart.finish("seconds per second of audio")
+
+
+class _Line(NamedTuple):
+    label: str
+    style: str
+    figure: FigureOf
+
+
+@dataclass(frozen=True, slots=True)
+class _AgainstLoad:
+    """Axes whose horizontal one is the level of one kind of load."""
+
+    axes: Axes
+    results: Results
+    kind: Kind
+
+    def draw(self, lines: Sequence[_Line]) -> None:
+        """Medians over rounds, of every target; the main line with its spread."""
+        targets = self.results.targets
+        for target, colour in zip(targets, _colours(self.results), strict=True):
+            for label, style, figure in lines:
+                levels, medians, lows, highs = _series(self.results.of(target, self.kind), figure)
+                name = f"{target} {label}" if len(targets) > 1 else label
+                self.axes.plot(levels, medians, style, color=colour, label=name, **DOTTED)
+                if style == MAIN:
+                    self.axes.fill_between(levels, lows, highs, color=colour, alpha=0.15, linewidth=0)
+
+    def finish(self, label: str) -> None:
+        """What is drawn last, for it goes by the limits that the lines have set."""
+        _mark_capacity(self.axes, self.results, self.kind)
+        self.axes.set_xlabel(UNITS[self.kind])
+        self.axes.set_ylabel(label)
+        self.axes.set_xlim(left=0)
+        self.axes.xaxis.set_major_locator(MaxNLocator("auto", integer=self.kind not in OPEN))
 
 
 def _memory_panel(soak: Soak, run: Run) -> Panel:
@@ -233,7 +249,7 @@ def _colours(results: Results) -> list[str]:
 
 
 def _series(
-    runs: Sequence[Run], figure: Callable[[Summary], float | None]
+    runs: Sequence[Run], figure: FigureOf
 ) -> tuple[list[float], list[float], list[float], list[float]]:
     """(levels, medians, lowest, highest) over the rounds of each level."""
     points = []
@@ -247,14 +263,20 @@ def _series(
     return list(levels), list(medians), list(lows), list(highs)
 
 
-def _of(found: Percentiles | None, name: str) -> float | None:
-    return None if found is None else float(getattr(found, name))
+def _percentile(name: str, rank: str) -> FigureOf:
+    def figure(summary: Summary) -> float | None:
+        found: Percentiles | None = getattr(summary, name)
+        return None if found is None else float(getattr(found, rank))
+
+    return figure
 
 
-def _continuity(summary: Summary, limit_ms: int) -> float | None:
-    if summary.underruns is None:
-        return None
-    return float(getattr(summary.underruns, f"share_up_to_{limit_ms}_ms"))
+def _continuity(limit_ms: int) -> FigureOf:
+    def figure(summary: Summary) -> float | None:
+        found = summary.underruns
+        return None if found is None else float(getattr(found, f"share_up_to_{limit_ms}_ms"))
+
+    return figure
 
 
 def _seconds(value: float) -> str:
