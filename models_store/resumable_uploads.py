@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from models_store.collection import unsafe_name
-from models_store.durable import flocked, storage_errors, sync, write_atomically
+from models_store.durable import READ_BYTES, flocked, storage_errors, sync, write_atomically
 from models_store.errors import BadUpload, NotFound, Problem, StorageError, UploadConflict, UploadTooLarge
 
 UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
@@ -68,6 +69,32 @@ class ResumableUpload:
     @property
     def is_complete(self) -> bool:
         return self.offset_bytes == self.announced.length_bytes
+
+
+class StagedPiece:
+    """Bytes beside an upload's content. A file without a name, so neither a kill nor an error leaves it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = tempfile.TemporaryFile(dir=folder)
+
+    def __enter__(self) -> StagedPiece:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, data: bytes) -> None:
+        """Raises StorageError."""
+        with storage_errors(self._folder):
+            self._file.write(data)
+
+    def read_back(self) -> Iterator[bytes]:
+        """From its beginning."""
+        with storage_errors(self._folder):
+            self._file.seek(0)
+            while block := self._file.read(READ_BYTES):
+                yield block
 
 
 class ResumableUploads:
@@ -125,6 +152,11 @@ class ResumableUploads:
             while left:
                 left = left[file.write(left) :]
         return offset_bytes + len(piece)
+
+    def stage(self, upload: ResumableUpload) -> StagedPiece:
+        """For a piece that may yet turn out not to be what was sent. Raises NotFound."""
+        with self._errors(upload.id):
+            return StagedPiece(self._path(upload.id))
 
     def remove(self, upload_id: str) -> None:
         """Raises NotFound."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,11 +31,17 @@ def binary(media_type: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
-def headers(**fields: str) -> dict[str, Any]:
+def headers(optional: Collection[str] = (), **fields: str) -> dict[str, Any]:
     """`openapi_extra` of headers that a route reads itself: header → its sentence."""
     return {
         "parameters": [
-            {"in": "header", "name": name, "required": True, "description": sentence, "schema": _schema(name)}
+            {
+                "in": "header",
+                "name": name,
+                "required": name not in optional,
+                "description": sentence,
+                "schema": _schema(name),
+            }
             for name, sentence in fields.items()
         ]
     }

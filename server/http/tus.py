@@ -22,15 +22,16 @@ from starlette.types import Message, Receive, Scope, Send
 
 from models_store.errors import StorageError
 from models_store.report import GIB
-from models_store.resumable_uploads import Announced, ResumableUpload, ResumableUploads
+from models_store.resumable_uploads import Announced, ResumableUpload, ResumableUploads, StagedPiece
 from server.http.errors import Refused
+from server.http.tus_checksum import Checksum, sent_checksum
 from server.http.uploads import in_pieces
 from server.settings import Settings
 
 log = structlog.get_logger()
 
 VERSION = "1.0.0"
-EXTENSIONS = "creation,creation-with-upload,expiration,termination"
+EXTENSIONS = "checksum,creation,creation-with-upload,expiration,termination"
 PIECE_TYPE = "application/offset+octet-stream"
 # What pages of other origins must be let read.
 RESPONSE_HEADERS = ("Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Expires", "Upload-Metadata")
@@ -157,10 +158,37 @@ async def receive_piece(
 ) -> ResumableUpload:
     """Append the body. What came before it breaks off stays, for the sender to go on from there.
 
+    With a checksum all of it stays or nothing.
+
     Raises Refused, and what `ResumableUploads.append` raises.
     """
+    pieces = in_pieces(_while_alive(request))
+    checksum = sent_checksum(request.headers)
+    if checksum is None:
+        return await _append(pieces, uploads, upload, offset_bytes)
+    with await asyncio.to_thread(uploads.stage, upload) as staged:
+        async for piece in pieces:
+            await asyncio.to_thread(_stage, staged, checksum, piece)
+        checksum.check()
+        return await _append(_read_back(staged), uploads, upload, offset_bytes)
+
+
+def _stage(staged: StagedPiece, checksum: Checksum, piece: bytes) -> None:
+    checksum.feed(piece)
+    staged.write(piece)
+
+
+async def _read_back(staged: StagedPiece) -> AsyncIterator[bytes]:
+    blocks = staged.read_back()
+    while block := await asyncio.to_thread(next, blocks, b""):
+        yield block
+
+
+async def _append(
+    pieces: AsyncIterator[bytes], uploads: ResumableUploads, upload: ResumableUpload, offset_bytes: int
+) -> ResumableUpload:
     unsynced = 0
-    async for piece in in_pieces(_while_alive(request)):
+    async for piece in pieces:
         offset_bytes = await asyncio.to_thread(uploads.append, upload, offset_bytes, piece)
         unsynced += len(piece)
         if unsynced >= SYNC_BYTES:

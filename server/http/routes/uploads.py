@@ -22,6 +22,7 @@ from server.http.tus import (
     receive_piece,
     state_headers,
 )
+from server.http.tus_checksum import ALGORITHMS
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=TusRoute)
 
@@ -35,7 +36,15 @@ _ANNOUNCEMENT = headers(
         "files of one group are handed in together.",
     }
 )
-_PIECE = headers(**{"Tus-Resumable": VERSION, "Upload-Offset": "Where the upload ends, as HEAD says it."})
+_PIECE = headers(
+    optional=("Upload-Checksum",),
+    **{
+        "Tus-Resumable": VERSION,
+        "Upload-Offset": "Where the upload ends, as HEAD says it.",
+        "Upload-Checksum": f"{' or '.join(ALGORITHMS)}, a space, and the piece's digest, base64-encoded. "
+        "A piece that is something else is refused with 460, and nothing of it kept.",
+    },
+)
 
 
 @router.options("", status_code=204)
@@ -44,7 +53,12 @@ async def describe_uploads(
 ) -> Response:
     """What this server can do: tus's version, extensions and the most that may be handed in together."""
     limit = find_purpose(purpose).max_bytes(services.settings)
-    told = {"Tus-Version": VERSION, "Tus-Extension": EXTENSIONS, "Tus-Max-Size": str(limit)}
+    told = {
+        "Tus-Version": VERSION,
+        "Tus-Extension": EXTENSIONS,
+        "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
+        "Tus-Max-Size": str(limit),
+    }
     return Response(status_code=204, headers=told)
 
 

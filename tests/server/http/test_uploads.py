@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import socket
 import time
@@ -95,7 +96,13 @@ def test_the_server_says_what_it_can_do(serve):
     assert told.status_code == 204
     assert told.headers["Tus-Version"] == "1.0.0"
     assert told.headers["Tus-Max-Size"] == str(2**29)
-    assert set(told.headers["Tus-Extension"].split(",")) >= {"creation", "termination", "expiration"}
+    assert set(told.headers["Tus-Extension"].split(",")) >= {
+        "checksum",
+        "creation",
+        "termination",
+        "expiration",
+    }
+    assert told.headers["Tus-Checksum-Algorithm"] == "sha1,sha256"
     assert http.options("/v1/uploads?purpose=parade").status_code == 422
     too_large = Tus(http).create(length=2**29 + 1)
     assert (too_large.status_code, too_large.json()["error"]["code"]) == (413, "upload_too_large")
@@ -145,6 +152,35 @@ def test_a_piece_that_is_too_long_is_a_413(client):
     # Without a length it shows only when it comes: what fits in whole pieces may stay, the rest may not.
     assert client.patch(location, 0, iter([b"x" * 9])).status_code == 413
     assert int(client.head(location).headers["Upload-Offset"]) <= 8
+
+
+def checksum(algorithm: str, content: bytes) -> dict[str, str]:
+    digest = base64.b64encode(hashlib.new(algorithm, content).digest()).decode()
+    return {"Upload-Checksum": f"{algorithm} {digest}"}
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_a_piece_that_is_not_what_was_sent_is_a_460_and_nothing_of_it_is_kept(client, server, algorithm):
+    content = bytes(range(256)) * 20_000  # several writes
+    damaged = content[:-1] + b"?"
+    location = client.create(length=5 + len(content), body=b"first").headers["Location"]
+    refused = client.patch(location, 5, damaged, **checksum(algorithm, content))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (460, "checksum_mismatch")
+    assert client.head(location).headers["Upload-Offset"] == "5"
+    kept = client.patch(location, 5, content, **checksum(algorithm, content))
+    assert (kept.status_code, kept.headers["Upload-Offset"]) == (204, str(5 + len(content)))
+    folder = server.store.layout.uploads / location.rpartition("/")[2]
+    assert (folder / "content").read_bytes() == b"first" + content
+    assert sorted(path.name for path in folder.iterdir()) == ["about.json", "content"]
+
+
+@pytest.mark.parametrize("sent", ["md5 Kq5sNclPz7QV2+lfQIuc6R7oRu0=", "sha1", "sha1 §", "sha256 not-base64"])
+def test_a_checksum_that_cannot_be_read_is_a_400(client, sent):
+    location = client.create(length=5).headers["Location"]
+    refused = client.patch(location, 0, b"first", **{"Upload-Checksum": sent.encode("latin-1")})
+    assert refused.json()["error"]["code"] == "invalid_upload_checksum"
+    assert refused.status_code == 400
+    assert client.head(location).headers["Upload-Offset"] == "0"
 
 
 def test_a_piece_of_another_type_is_a_415(client):
