@@ -27,7 +27,6 @@ class Measure:
     method: str
     decimals: int = 2
     percent: bool = False  # shown as such
-    per_sentence: bool = False  # over a sentence's seeds; else of each utterance
 
     def shown(self, value: float | None) -> str:
         if value is None:
@@ -197,7 +196,6 @@ MEASURES = {
             "Deviation of the speech's duration over seeds, per mean, of one sentence.",
             decimals=3,
             percent=True,
-            per_sentence=True,
         ),
         Measure(
             "cer_spread",
@@ -209,7 +207,6 @@ MEASURES = {
             "Deviation of the character error over seeds, of one sentence.",
             decimals=3,
             percent=True,
-            per_sentence=True,
         ),
         Measure(
             "rtf",

@@ -34,10 +34,6 @@ class Estimate:
     high: float
     count: int  # sentences
 
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
 
 def utterance_values(spoken: Spoken, heard: Heard) -> dict[str, float]:
     """All measures of one utterance, with "overall"."""

@@ -80,10 +80,6 @@ class SpeechClient:
         self._keeper: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
 
-    @property
-    def connected(self) -> bool:
-        return self._writer is not None
-
     async def connect(self) -> None:
         """Start to hold a connection. Returns after the first attempt, whether it found a worker or not."""
         if self._keeper is None:
