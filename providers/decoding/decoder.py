@@ -105,13 +105,13 @@ class Decoder:
         is_visible = prompt_visibility(len(embeddings), len(embeddings), 0, self._device)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys.append(in_format(k, kv_dtype))
-            values.append(in_format(v, kv_dtype))
-            return attend_prompt(q, keys[-1].to(k.dtype), values[-1].to(v.dtype), is_visible)
+            keys.append(in_format(k, kv_dtype).to(k.dtype))
+            values.append(in_format(v, kv_dtype).to(v.dtype))
+            return attend_prompt(q, keys[-1], values[-1], is_visible)
 
         with raise_out_of_memory(f"a prefix of {len(embeddings)} tokens"):
             run_blocks(weights, embeddings.to(self._device, self._dtype), attend)
-            return PrefixKV(torch.stack(keys), torch.stack(values))
+            return PrefixKV(*(in_format(torch.stack(parts), kv_dtype) for parts in (keys, values)))
 
     @torch.inference_mode()
     def prefill(self, inputs: Mapping[int, PrefillInput]) -> None:

@@ -237,9 +237,10 @@ class FusedBackend:
             return
         token = torch.arange(prompt.prefix_tokens, device=self._device)
         page, offset = self._pages[slot, token // PAGE_TOKENS].long(), token % PAGE_TOKENS
-        keys, values = (in_format(x, self._kv_dtype) for x in (prompt.prefix.keys, prompt.prefix.values))
-        self._keys[:, page, :, offset] = keys.transpose(0, 1)
-        self._values[:, page, :, offset] = values.transpose(0, 1)
+        for pages, part in ((self._keys, prompt.prefix.keys), (self._values, prompt.prefix.values)):
+            # As bytes: not every operation of torch knows every format.
+            kept = in_format(part, self._kv_dtype).view(torch.uint8)
+            pages.view(torch.uint8)[:, page, :, offset] = kept.transpose(0, 1)
 
     # Passes
 
@@ -410,7 +411,7 @@ def problem(spec: DecoderSpec, device: torch.device) -> str | None:
         return f"found {spec.channels} channels in {spec.heads} heads"
     try:
         size = (1, spec.heads, PAGE_TOKENS, spec.head_channels)
-        page = torch.zeros(size, device=device, dtype=spec.kv_dtype or torch.float32)
+        page = torch.empty(size, device=device, dtype=spec.kv_dtype or torch.float32)
         row = torch.zeros(1, spec.channels, device=device)
         zero = torch.zeros(1, dtype=torch.int64, device=device)
         kernels.attend[(1, spec.heads)](
