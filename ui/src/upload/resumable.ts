@@ -29,6 +29,11 @@ export async function largestUpload(purpose: string): Promise<number> {
   return Number(told.headers.get("Tus-Max-Size"));
 }
 
+/** What the server may know files by that are handed in together. */
+export function newGroup(): string {
+  return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /**
  * Sends a file in pieces, from where it stopped, over any number of lost connections; returns its address.
  * @throws ApiError where trying again is no use; the AbortError of `signal`.

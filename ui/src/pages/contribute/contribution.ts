@@ -6,10 +6,11 @@
  */
 import { signal } from "@preact/signals";
 
-import { ApiError, getJson, postJson } from "../../api";
+import { ApiError, postJson } from "../../api";
 import type { ChosenFile } from "../../upload/chosenFiles";
+import * as reading from "../../upload/intake";
 import { Rate } from "../../upload/rate";
-import { giveUp, sendFile } from "../../upload/resumable";
+import { giveUp, newGroup, sendFile } from "../../upload/resumable";
 
 export interface Problem {
   code: string;
@@ -28,14 +29,11 @@ export interface Report {
 }
 
 /** `GET /v1/submissions/{id of an intake}` */
-export interface Intake {
-  id: string;
+export interface Intake extends reading.Intake {
   name: string;
-  status: "waiting" | "running" | "published" | "refused" | "failed";
-  progress: { phase: string; done_bytes: number; total_bytes: number } | null;
   is_new: boolean | null;
   report: Report | null;
-  error: { message: string; code: string; http_status: number; problems?: Problem[] } | null;
+  error: (reading.Intake["error"] & { problems?: Problem[] }) | null;
 }
 
 export interface Outgoing {
@@ -70,8 +68,6 @@ export type Stage =
   | { at: "refused"; name: string; problems: readonly Problem[]; error: unknown };
 
 const STORED = "contribution";
-const POLL_MS = 500;
-const LOST_POLL_MS = 2000;
 const MAX_HANDED_IN = 3; // the server may be stopped while it reads
 
 export const stage = signal<Stage>({ at: "choosing" });
@@ -215,8 +211,7 @@ async function follow(id: string, signal: AbortSignal): Promise<void> {
   let phase = "";
   let last: Intake | null = null;
   stage.value = { at: "reading", intake: null, isInterrupted: false };
-  for (;;) {
-    const intake = await ask(id, signal);
+  const ended = await reading.readToItsEnd<Intake>(`/v1/submissions/${id}`, signal, (intake) => {
     if (intake?.progress) {
       const { done_bytes: done, total_bytes: total } = intake.progress;
       if (phase !== intake.progress.phase) rate.forget();
@@ -224,15 +219,10 @@ async function follow(id: string, signal: AbortSignal): Promise<void> {
       rate.add(done);
       progress.value = { done, total, perSecond: rate.perSecond() };
     }
-    if (intake && isOver(intake)) return end(intake);
     last = intake ?? last;
     stage.value = { at: "reading", intake: last, isInterrupted: intake === null };
-    await wait(intake ? POLL_MS : LOST_POLL_MS, signal);
-  }
-}
-
-function isOver({ status }: Intake): boolean {
-  return status !== "waiting" && status !== "running";
+  });
+  end(ended);
 }
 
 /** @throws ApiError where it failed through no fault of the submission. */
@@ -242,30 +232,10 @@ function end(intake: Intake): void {
     stage.value = { at: "published", intake };
     return;
   }
-  const { message, code, http_status, problems = [] } = intake.error!;
+  const error = reading.errorOf(intake);
   remember({ ...contribution.value!, intake: null, isRefused: intake.status === "refused" });
-  if (intake.status === "failed") throw new ApiError(message, http_status, code);
-  stage.value = { at: "refused", name: intake.name, problems, error: new ApiError(message, http_status, code) };
-}
-
-/** null: the server doesn't answer now. */
-async function ask(id: string, signal: AbortSignal): Promise<Intake | null> {
-  try {
-    return await getJson<Intake>(`/v1/submissions/${id}`, { signal });
-  } catch (error) {
-    if (error instanceof ApiError && (error.status === 0 || error.status >= 500)) return null;
-    throw error;
-  }
-}
-
-function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
+  if (intake.status === "failed") throw error;
+  stage.value = { at: "refused", name: intake.name, problems: intake.error!.problems ?? [], error };
 }
 
 function isSame(outgoing: Outgoing, { path, file }: ChosenFile): boolean {
@@ -274,10 +244,6 @@ function isSame(outgoing: Outgoing, { path, file }: ChosenFile): boolean {
 
 function outgoingOf({ path, file }: ChosenFile): Outgoing {
   return { path, size: file.size, modified: file.lastModified, address: null, sent: 0, hasArrived: false };
-}
-
-function newGroup(): string {
-  return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function remember(current: Contribution | null): void {

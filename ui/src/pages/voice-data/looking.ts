@@ -5,9 +5,10 @@
  */
 import { signal } from "@preact/signals";
 
-import { ApiError, getJson, postJson } from "../../api";
+import { postJson } from "../../api";
 import type { ChosenFile } from "../../upload/chosenFiles";
-import { giveUp, sendFile } from "../../upload/resumable";
+import * as reading from "../../upload/intake";
+import { giveUp, newGroup, sendFile } from "../../upload/resumable";
 
 export type Verdict = "accepted" | "accepted_with_warnings" | "refused";
 
@@ -48,13 +49,9 @@ export interface Contribution {
   withdrawn_at: string | null;
 }
 
-export interface Intake {
-  id: string;
-  status: "waiting" | "running" | "published" | "checked" | "refused" | "failed";
-  progress: { phase: string; done_bytes: number; total_bytes: number } | null;
+export interface Intake extends reading.Intake<"checked"> {
   contribution: Contribution | null;
   recordings: LookedAt[] | null;
-  error: { message: string; code: string; http_status: number } | null;
 }
 
 export interface Declaration {
@@ -75,9 +72,6 @@ export type Stage =
   | { at: "looked"; recordings: LookedAt[]; error: unknown }
   | { at: "contributed"; contribution: Contribution; recordings: LookedAt[] }
   | { at: "failed"; error: unknown };
-
-const POLL_MS = 400;
-const LOST_POLL_MS = 2000;
 
 export const stage = signal<Stage>({ at: "choosing" });
 
@@ -143,7 +137,7 @@ async function run(steps: (signal: AbortSignal) => Promise<void>): Promise<void>
 
 async function sendAll(signal: AbortSignal): Promise<void> {
   const total = files.reduce((sum, { file }) => sum + file.size, 0);
-  const group = crypto.getRandomValues(new Uint32Array(3)).join("-");
+  const group = newGroup();
   let before = 0;
   const show = (sentBytes: number, isInterrupted = false) => {
     stage.value = { at: "sending", done: before + sentBytes, total, isInterrupted };
@@ -160,31 +154,11 @@ async function sendAll(signal: AbortSignal): Promise<void> {
 /** @throws ApiError where it failed through no fault of the recordings. */
 async function handIn(body: Partial<Declaration> & { check?: boolean }, signal: AbortSignal): Promise<Intake> {
   stage.value = { at: "listening", done: 0, total: 0 };
-  let intake = await postJson<Intake>("/v1/voice-data", { ...body, uploads: addresses }, { signal });
-  while (intake.status === "waiting" || intake.status === "running") {
-    const { done_bytes: done = 0, total_bytes: total = 0 } = intake.progress ?? {};
-    stage.value = { at: "listening", done, total };
-    const next = await ask(intake.id, signal);
-    await wait(next ? POLL_MS : LOST_POLL_MS, signal);
-    intake = next ?? intake;
-  }
-  if (intake.error) throw new ApiError(intake.error.message, intake.error.http_status, intake.error.code);
-  return intake;
-}
-
-/** null: the server doesn't answer now. */
-async function ask(id: string, signal: AbortSignal): Promise<Intake | null> {
-  try {
-    return await getJson<Intake>(`/v1/voice-data/${id}`, { signal });
-  } catch (error) {
-    if (error instanceof ApiError && (error.status === 0 || error.status >= 500)) return null;
-    throw error;
-  }
-}
-
-function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)));
+  const { id } = await postJson<Intake>("/v1/voice-data", { ...body, uploads: addresses }, { signal });
+  const intake = await reading.readToItsEnd<Intake>(`/v1/voice-data/${id}`, signal, (current) => {
+    const { done_bytes: done, total_bytes: total } = current?.progress ?? { done_bytes: 0, total_bytes: 0 };
+    if (current) stage.value = { at: "listening", done, total };
   });
+  if (intake.error) throw reading.errorOf(intake);
+  return intake;
 }

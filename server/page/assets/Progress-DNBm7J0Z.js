@@ -1,1 +1,0 @@
-import{c as e}from"./index-BqlFp9MG.js";function t({label:t,done:n,total:r,children:i}){return e(`div`,{class:`progress`,children:[e(`div`,{class:`progress-head`,children:[e(`span`,{children:t}),e(`span`,{class:`figures`,children:i})]}),r===null?e(`progress`,{"aria-label":t}):e(`progress`,{"aria-label":t,value:n,max:r||1})]})}export{t};
