@@ -87,6 +87,20 @@ async def until(condition: Callable[[], Any], timeout_s: float = 5.0) -> None:
             await asyncio.sleep(0.005)
 
 
+async def until_answered(client: SpeechClient, wanted: bool, timeout_s: float = 5.0) -> None:
+    """Until the worker at the other end answers, or is found to be gone."""
+    answered = not wanted
+    async with asyncio.timeout(timeout_s):
+        while answered is not wanted:
+            await asyncio.sleep(0.005)
+            try:
+                await client.state()
+            except WorkerLost:
+                answered = False
+            else:
+                answered = True
+
+
 async def test_requests_of_several_submissions_at_once_get_each_their_own(start_worker, ask, check_speech):
     worker = start_worker()
     submissions = [worker.publish(f"s{i}", variant=f"v{i % 2}", voice_level=i / 10) for i in range(4)]
@@ -386,13 +400,12 @@ async def test_the_client_comes_back_by_itself(start_worker, ask, check_speech):
     submission = first.publish("s")
     client = SpeechClient(first.socket_path)
     await client.connect()  # nobody is there yet
-    assert not client.connected
     with pytest.raises(WorkerLost, match="not up"):
         await hear(client, ask(submission, "hi"))
     for worker in (first, start_worker()):
         worker.start()
-        await until(lambda: client.connected)
+        await until_answered(client, True)
         check_speech(ask(submission, "hi"), await hear(client, ask(submission, "hi")))
         worker.stop()
-        await until(lambda: not client.connected)
+        await until_answered(client, False)
     await client.close()
