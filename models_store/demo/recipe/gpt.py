@@ -279,7 +279,7 @@ class Losses:
     guide: Tensor
 
     def total(self, guide_weight: float) -> Tensor:
-        return self.token + 0.5 * self.feature + 0.2 * self.next_phone + guide_weight * self.guide
+        return self.token + self.feature + 0.2 * self.next_phone + guide_weight * self.guide
 
     def values(self) -> list[float]:
         return [float(loss) for loss in (self.token, self.feature, self.next_phone, self.guide)]
