@@ -181,7 +181,9 @@ def load(files: SubmissionFiles, settings: EngineSettings, figures: dict[str, An
     provider = registry.provider(files.submission.family)
     started = time.perf_counter()
     engine = provider.create_engine(provider.architecture(files), settings)
-    engine.load(provider.read_weights(files, settings))
+    arrival = engine.load(provider.read_weights(files, settings))
+    if arrival is not None:
+        arrival.result()
     figures["load_s"] = time.perf_counter() - started
     figures["resident_mib"] = resident_mib()
     return engine

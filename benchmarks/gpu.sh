@@ -50,7 +50,7 @@ measure() {
 
 [[ $device == cpu ]] || nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,power.limit --format=csv \
     >"$output/device.csv"
-correctness=(tests/providers -m gpu)
+correctness=(tests/providers -m "gpu or kernels")
 [[ $device == cpu ]] && correctness=(tests/providers/decoding/test_kernels.py)
 stage correctness 90 "$python" -m pytest -n0 -q --timeout $((90 * slack)) "${correctness[@]}"
 measure conditioning 60 # makes the submission too

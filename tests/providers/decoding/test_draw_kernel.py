@@ -19,6 +19,8 @@ from providers.decoding.spec import DecoderSpec
 from providers.decoding.state import FULL, RUNNING, STOPPED, SlotStart, SlotState
 from providers.interface import SamplingParams
 
+pytestmark = pytest.mark.kernels
+
 DEVICE = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 VOCABULARY, STOP, CHANNELS, MAX_TOKENS = 70, 69, 16, 9
 PLAIN = SamplingParams(1.0, 0, 1.0, 1.0, max_tokens=7, seed=0)

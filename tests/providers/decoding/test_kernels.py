@@ -17,6 +17,8 @@ pytest.importorskip("triton", reason="needs Triton")
 from providers.decoding.fused import FusedBackend
 from providers.decoding.plain import PlainBackend
 
+pytestmark = pytest.mark.kernels
+
 # Interpreted on a CPU; where there is a device, they run on it.
 CPU = torch.device("cpu")
 DEVICE = torch.device("cuda:0") if torch.cuda.is_available() else CPU

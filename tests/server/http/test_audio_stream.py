@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.errors import EngineError
@@ -45,6 +45,7 @@ async def collected(source: Source, num_utterances: int, into: list) -> None:
         into.append(message)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_interleaving_comes_out_in_reading_order(data):
     lengths = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=5))
