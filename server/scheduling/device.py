@@ -38,13 +38,14 @@ class KindOfDevice:
 
 KINDS = {
     # A step takes tens of milliseconds, a second of audio a good part of one to vocode: small portions, so
-    # that nobody waits for long. Host memory is the device's own: a second copy there would save nothing.
+    # that nobody waits for long. But not the first: eight tokens are heard within 0.2 s, and a newcomer holds up
+    # the second chunk for longer. Host memory is the device's own: a second copy there would save nothing.
     "cpu": KindOfDevice(
         dtype="float32",
         num_slots=8,
         slots_per_gib=None,
         policy=Policy(
-            chunk_tokens=(8, 12, 20, 40), max_decode_steps=2, max_prefills=2, max_vocoded_tokens=64
+            chunk_tokens=(12, 12, 20, 40), max_decode_steps=2, max_prefills=2, max_vocoded_tokens=64
         ),
         keeps_host_copies=False,
     ),
