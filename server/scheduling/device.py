@@ -38,8 +38,8 @@ class KindOfDevice:
 
 KINDS = {
     # A step takes tens of milliseconds, a second of audio a good part of one to vocode: small portions, so
-    # that nobody waits for long. But not the first: eight tokens are heard within 0.2 s, and a newcomer holds up
-    # the second chunk for longer. Host memory is the device's own: a second copy there would save nothing.
+    # that nobody waits for long. But not the first: eight tokens are heard within 0.2 s, and a newcomer
+    # holds up the second chunk for longer. Host memory is the device's own: no second copy there.
     "cpu": KindOfDevice(
         dtype="float32",
         num_slots=8,
