@@ -44,7 +44,7 @@ from providers.interface import (
 TEXT = "It took me quite a long time to develop a voice, and now I have it."
 DECODE_BATCHES = (1, 4, 8)
 STREAMS = 8
-CHUNK_TOKENS = (8, 12, 20, 40, 80)  # as the server's scheduler grows them
+CHUNK_TOKENS = (8, 12, 20, 40, 80)  # as the server's scheduler grows them, but for a CPU's first
 TIMED_STEPS = 30
 MATRIX_SIZE, MATRIX_PRODUCTS = 512, 20
 
