@@ -23,8 +23,8 @@ from models_store.demo.recipe.sentences import held_out
 pytestmark = pytest.mark.skipif(not demo_submissions(), reason="the demo voices are not in this checkout")
 
 NUM_SENTENCES = 12
-# Of what the committed voices reach on 60 sentences (models_store/demo/README.md), with room for so few.
-MAX_CHARACTER_ERROR = 0.25
+# These sentences give 0.040, 0.044 and 0.092; another processor rounds otherwise, and may say some otherwise.
+MAX_CHARACTER_ERROR = 0.14
 # Seconds a letter takes, at the extremes of the synthesisers that they learnt from.
 LETTER_S = (0.04, 0.14)
 
