@@ -220,7 +220,7 @@ def _prompt_tokens(bench: Bench) -> int:
 def prefill(bench: Bench) -> Iterator[Figure]:
     engine = bench.engine(bench.most_streams)
     conditioning = bench.conditioning(engine)
-    for prompts in (1, 4, 8):
+    for prompts in (number for number in (1, 4, 8) if number <= bench.most_streams):
         slots = list(range(prompts))
         admissions = {
             slot: Admission(utterance, conditioning)
