@@ -66,9 +66,10 @@ measure residency 30
 # What a client hears, through HTTP.
 export VOICECORE_HOME=$home VOICECORE_PORT=8123 VOICECORE_DEVICE=$device VOICECORE_DEMO=false
 export VOICECORE_DEFAULT_MODEL=measured VOICECORE_LOG_FORMAT=json
-"$python" -m server.cli serve >"$output/server.log" 2>&1 &
+"$python" -m server serve >"$output/server.log" 2>&1 &
 server=$!
-stage ready 25 bash -c 'until curl -sf http://127.0.0.1:8123/readyz >/dev/null; do sleep 0.2; done'
+stage ready 25 bash -c \
+    "until curl -sf http://127.0.0.1:8123/readyz >/dev/null; do kill -0 $server && sleep 0.2 || exit 1; done"
 bench='import typer; from benchmarks.load.command import bench; typer.run(bench)'
 stage served 45 "$python" -c "$bench" http://127.0.0.1:8123 --model measured --language en --rate "$rates" \
     --duration 8 --warm-up 2 --output "$output/served"
