@@ -23,6 +23,10 @@ TEXTS = [
     "Please close the door behind you.",
     "The water is warm today.",
     "They live near the old mill.",
+    "My brother works at the airport.",
+    "It rained for most of the afternoon.",
+    "She left her keys on the kitchen table.",
+    "We are going to paint the fence next week.",
 ]
 LONGEST_S = 240.0
 
