@@ -19,7 +19,7 @@ from torch import Tensor
 from providers.decoding.attention import attend_prompt, prompt_visibility
 from providers.decoding.backend import BackendFactory, BackendOptions, backend_of
 from providers.decoding.blocks import DecoderWeights, run_blocks
-from providers.decoding.kv_cache import PrefixKV, in_format
+from providers.decoding.kv_cache import PrefixKV, given_back, in_format
 from providers.decoding.memory import raise_out_of_memory
 from providers.decoding.spec import DecoderSpec, PrefillInput
 from providers.decoding.state import FINISH_REASONS, SlotStart
@@ -105,8 +105,8 @@ class Decoder:
         is_visible = prompt_visibility(len(embeddings), len(embeddings), 0, self._device)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys.append(in_format(k, kv_dtype).to(k.dtype))
-            values.append(in_format(v, kv_dtype).to(v.dtype))
+            keys.append(given_back(k, kv_dtype))
+            values.append(given_back(v, kv_dtype))
             return attend_prompt(q, keys[-1], values[-1], is_visible)
 
         with raise_out_of_memory(f"a prefix of {len(embeddings)} tokens"):

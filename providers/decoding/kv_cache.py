@@ -31,6 +31,11 @@ def in_format(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.clamp(-limit, limit).to(dtype)
 
 
+def given_back(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x as a cache of `dtype` gives it back, in its own format again."""
+    return in_format(x, dtype).to(x.dtype)
+
+
 @dataclass(frozen=True, slots=True)
 class KVShape:
     layers: int

@@ -17,7 +17,7 @@ from providers.decoding.attention import (
 )
 from providers.decoding.backend import BackendOptions, draw
 from providers.decoding.blocks import Attend, DecoderWeights, run_blocks
-from providers.decoding.kv_cache import KVShape, in_format
+from providers.decoding.kv_cache import KVShape, given_back
 from providers.decoding.spec import DecoderSpec, PrefillInput
 from providers.decoding.state import SlotState
 from providers.decoding.step_graph import EagerSteps, StepGraphs, StepRunnerFactory
@@ -127,4 +127,4 @@ class PlainBackend:
 
     def _remembered(self, x: Tensor) -> Tensor:
         """Keys or values as the cache's format gives them back. Here they take the engine's all the same."""
-        return in_format(x, self._kv_dtype).to(x.dtype)
+        return given_back(x, self._kv_dtype)
