@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from models_store.checkpoints.architecture import HifiganArchitecture, XttsConfig
 from models_store.intake import read_submission
 from models_store.report import Converted
+from providers.interface import Engine, Span
 
 CheckGolden = Callable[[str, Any, Any, float], None]
 
@@ -31,6 +32,24 @@ CheckGolden = Callable[[str, Any, Any, float], None]
 def golden_converted(golden_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Converted:
     """What the intake makes of the golden folder."""
     return read_submission(golden_folder, tmp_path_factory.mktemp("converted")).accepted()
+
+
+@pytest.fixture(scope="session")
+def speak_ahead() -> Callable[[Engine, int, int], np.ndarray]:
+    """A slot's samples, of which every chunk is vocoded while the next one is decoded."""
+
+    def speak(engine: Engine, slot: int, chunk_tokens: int) -> np.ndarray:
+        parts, vocoded = [], 0
+        progress = engine.decode([slot], chunk_tokens)[slot]
+        while progress.finished is None:
+            decoding = engine.begin_decode([slot], chunk_tokens)
+            parts.append(engine.vocode({slot: Span(vocoded, progress.num_tokens, False)})[slot])
+            vocoded, progress = progress.num_tokens, decoding.progress()[slot]
+        parts.append(engine.vocode({slot: Span(vocoded, progress.num_tokens, True)})[slot])
+        engine.release([slot])
+        return np.concatenate(parts)
+
+    return speak
 
 
 @pytest.fixture(scope="session")

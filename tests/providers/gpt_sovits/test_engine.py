@@ -86,19 +86,6 @@ def speak(engine, slot, chunk_tokens=WHOLE):
     return np.concatenate(parts)
 
 
-def speak_ahead(engine, slot, chunk_tokens):
-    """The same, but every chunk is vocoded while the next one is decoded."""
-    parts, vocoded = [], 0
-    progress = engine.decode([slot], chunk_tokens)[slot]
-    while progress.finished is None:
-        decoding = engine.begin_decode([slot], chunk_tokens)
-        parts.append(engine.vocode({slot: Span(vocoded, progress.num_tokens, False)})[slot])
-        vocoded, progress = progress.num_tokens, decoding.progress()[slot]
-    parts.append(engine.vocode({slot: Span(vocoded, progress.num_tokens, True)})[slot])
-    engine.release([slot])
-    return np.concatenate(parts)
-
-
 @pytest.mark.parametrize("variant", ["v1", "v2", "v2Pro"])
 def test_waves_equal_the_published_ones(
     variant, make_engine, golden_voice, utterance, submission_id, gpt_sovits_golden, check_golden
@@ -136,7 +123,7 @@ def test_streams_are_equal_however_they_are_cut(sampling, engine, conditioning, 
 
 @pytest.mark.parametrize("steps_between_reads", [1, 16], ids=["when waited for", "at once"])
 def test_vocoding_while_the_next_chunk_is_decoded_changes_nothing(
-    steps_between_reads, engine, conditioning, utterance, monkeypatch
+    steps_between_reads, engine, conditioning, utterance, speak_ahead, monkeypatch
 ):
     monkeypatch.setattr(engine._decoder, "_steps_between_reads", steps_between_reads)
     waves = []

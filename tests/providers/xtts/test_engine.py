@@ -108,19 +108,6 @@ def speak(engine: Engine, slot: int, chunk_tokens: int = WHOLE) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def speak_ahead(engine: Engine, slot: int, chunk_tokens: int) -> np.ndarray:
-    """The same, but every chunk is vocoded while the next one is decoded."""
-    parts, vocoded = [], 0
-    progress = engine.decode([slot], chunk_tokens)[slot]
-    while progress.finished is None:
-        decoding = engine.begin_decode([slot], chunk_tokens)
-        parts.append(engine.vocode({slot: Span(vocoded, progress.num_tokens, False)})[slot])
-        vocoded, progress = progress.num_tokens, decoding.progress()[slot]
-    parts.append(engine.vocode({slot: Span(vocoded, progress.num_tokens, True)})[slot])
-    engine.release([slot])
-    return np.concatenate(parts)
-
-
 @pytest.fixture(scope="module")
 def golden_engine(golden_files: SubmissionFiles) -> Engine:
     return make_engine(golden_files)
@@ -146,7 +133,11 @@ def test_speeds_equal_the_published_ones(
 
 
 def test_vocoding_while_the_next_chunk_is_decoded_changes_nothing(
-    golden_engine: Any, golden_files: SubmissionFiles, golden: Any, monkeypatch: pytest.MonkeyPatch
+    golden_engine: Any,
+    golden_files: SubmissionFiles,
+    golden: Any,
+    speak_ahead: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(golden_engine._decoder, "_steps_between_reads", 16)  # so that it begins at once
     spoken = golden_utterance(golden_files, golden, "t1")
@@ -158,7 +149,9 @@ def test_vocoding_while_the_next_chunk_is_decoded_changes_nothing(
 
 
 @pytest.mark.gpu
-def test_cuda_vocodes_without_waiting_for_what_it_decodes(golden_files: SubmissionFiles, golden: Any) -> None:
+def test_cuda_vocodes_without_waiting_for_what_it_decodes(
+    golden_files: SubmissionFiles, golden: Any, speak_ahead: Any
+) -> None:
     """The decoder's stream has seconds of nothing to do first; the samples are there before."""
     engine = make_engine(golden_files, device="cuda:0")
     spoken = Admission(golden_utterance(golden_files, golden, "t1"), golden_conditioning(engine, golden))
