@@ -17,6 +17,7 @@ import fcntl
 import io
 import json
 import re
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -170,7 +171,10 @@ class Archive:
     def delete(self, evaluation_id: str) -> None:
         """With what no other evaluation wants. Raises UnknownEvaluation."""
         plan = self.plan(evaluation_id)
-        shutil.rmtree(self._place(evaluation_id))
+        # Away first: whoever still works on it finds no folder to write to while its files go.
+        self._place(evaluation_id).rename(self._plans / f"gone-{secrets.token_hex(8)}")
+        for gone in self._plans.glob("gone-*"):
+            shutil.rmtree(gone, ignore_errors=True)
         others = self.plans()
         spoken = {item.key for other in others for item in other.items()}
         heard = {other.measurement(item) for other in others for item in other.items()}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 import pytest
@@ -20,6 +22,27 @@ def test_the_same_plan_is_the_same_evaluation(archive: Archive, make_plan: MakeP
     assert [plan.id for plan in archive.plans()] == [first.id]
     others = [make_plan("ben"), make_plan("anna", seeds=(1,)), make_plan("anna", recogniser="pocketsphinx")]
     assert len({first.id, *(other.id for other in others)}) == 4
+
+
+def test_one_can_be_deleted_while_its_progress_is_written(archive: Archive, make_plan: MakePlan):
+    stop = Event()
+
+    def report() -> None:
+        while not stop.is_set():
+            archive.report_progress(plan.id, Progress("speaking", 1, 2))
+
+    for _ in range(20):
+        plan = archive.add(make_plan())
+        with ThreadPoolExecutor(2) as writers:
+            reports = [writers.submit(report) for _ in range(2)]
+            try:
+                archive.delete(plan.id)
+            finally:
+                stop.set()
+            for each in reports:
+                each.result()
+        stop.clear()
+        assert not list((archive.folder / "plans").iterdir())
 
 
 def test_utterances_are_shared_and_survive_until_nobody_wants_them(
