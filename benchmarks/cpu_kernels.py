@@ -29,6 +29,7 @@ ROWS = (1, 2, 4, 8, 69, 101)
 TOKENS = (100, 200, 400)
 SLOTS = 8
 CPU = torch.device("cpu")
+INT8_MAX = 127
 
 Multiply = Callable[[Tensor], Tensor]
 
@@ -38,9 +39,43 @@ def linear_with_transposed_weight(weight: Tensor, bias: Tensor) -> Multiply:
     return lambda x: F.linear(x, transposed, bias)
 
 
+def int8_weights(weight: Tensor, bias: Tensor) -> Multiply:
+    """Inputs as they are, in bfloat16: the only ones that torch's kernel takes."""
+    numbers, scales = in_int8(weight)
+    scales = scales.to(torch.bfloat16)
+    return lambda x: torch.ops.aten._weight_int8pack_mm(x.bfloat16(), numbers, scales).to(x.dtype) + bias
+
+
+def int8_weights_and_inputs(weight: Tensor, bias: Tensor) -> Multiply:
+    """A scale per output and per row. oneDNN multiplies signed by unsigned numbers: inputs are 128 up."""
+    numbers, scales = in_int8(weight)
+    packed = torch.ops.onednn.qlinear_prepack(numbers, None)
+    zeros = torch.zeros(len(scales), dtype=torch.int32)
+    bias = bias.float()
+
+    def multiply(x: Tensor) -> Tensor:
+        x_scales = x.float().abs().amax(1, keepdim=True).div_(INT8_MAX)
+        x_numbers = (x.float() / x_scales).add_(128.5).to(torch.uint8)  # cut off: the nearest
+        y = torch.ops.onednn.qlinear_pointwise.default(
+            x_numbers, 1.0, 128, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+        return torch.addcmul(bias, y, x_scales).to(x.dtype)
+
+    return multiply
+
+
+def in_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """[in, out] → [out, in] int8 and the scale of each output [out]."""
+    rows = weight.float().t()
+    scales = rows.abs().amax(1) / INT8_MAX
+    return (rows / scales[:, None]).round().to(torch.int8).contiguous(), scales
+
+
 MULTIPLY: dict[str, Callable[[Tensor, Tensor], Multiply]] = {
     "torch.addmm, weights as published": DenseLinear,
     "F.linear, weights transposed": linear_with_transposed_weight,
+    "int8 weights": int8_weights,
+    "int8 weights and inputs": int8_weights_and_inputs,
     "prepare_linear": lambda weight, bias: prepare_linear(weight, bias, CPU, weight.dtype),
 }
 
