@@ -101,7 +101,10 @@ class Archive:
 
     def plan(self, evaluation_id: str) -> Plan:
         """Raises UnknownEvaluation."""
-        return plan_from_json(_read_json(self._place(evaluation_id) / "plan.json"))
+        try:
+            return plan_from_json(_read_json(self._place(evaluation_id) / "plan.json"))
+        except FileNotFoundError:
+            raise UnknownEvaluation(evaluation_id) from None  # deleted in between
 
     def plans(self) -> list[Plan]:
         """The newest first."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import io
-import os
-import secrets
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -16,6 +14,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from models_store.durable import flocked, hex_of, write_atomically
+from models_store.submission import DIGEST_PREFIX
 from server.listening.catalogue import StoredClip
 from server.listening.errors import BadTest
 
@@ -23,7 +23,6 @@ TARGET_LUFS = -23.0  # EBU R 128
 BLOCK_S = 0.4  # of the loudness meter (ITU-R BS.1770); a shorter clip is one block
 LARGEST_PEAK = 0.99  # speech at -23 LUFS hardly reaches a third of it
 MEDIA_TYPE = "audio/flac"
-DIGEST_PREFIX = "sha256:"
 # A clip without a test is kept so long: its test may be saved in the next moment.
 UNUSED_S = 3600.0
 
@@ -37,7 +36,7 @@ class ClipStore:
         self._folder = folder
 
     def path(self, digest: str) -> Path:
-        name = digest.removeprefix(DIGEST_PREFIX)
+        name = hex_of(digest)
         return self._folder / name[:2] / f"{name}.flac"
 
     def put(self, samples: Samples, sample_rate_hz: int) -> StoredClip:
@@ -51,12 +50,13 @@ class ClipStore:
             if (path := self.path(digest)).exists():
                 path.touch()  # it is wanted again
             else:
-                _write_durably(path, data)
+                path.parent.mkdir(exist_ok=True)
+                write_atomically(path, data, path.parent)
         return StoredClip(digest, len(samples) / sample_rate_hz, loudness_lufs)
 
     def sweep(self, used: Collection[str]) -> None:
         """Take away what isn't `used`, digests of clips, and hasn't been put here lately."""
-        names = {f"{digest.removeprefix(DIGEST_PREFIX)}.flac" for digest in used}
+        names = {f"{hex_of(digest)}.flac" for digest in used}
         with self._locked():
             for path in self._folder.glob("??/*.flac"):
                 if path.name not in names and time.time() - path.stat().st_mtime > UNUSED_S:
@@ -66,8 +66,9 @@ class ClipStore:
     def _locked(self) -> Iterator[None]:
         """One at a time, of all processes: else one takes away what another just found."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = self._folder / ".lock"
+        lock.touch()
+        with flocked(lock, fcntl.LOCK_EX):
             yield
 
 
@@ -85,21 +86,3 @@ def match_loudness(samples: Samples, sample_rate_hz: int) -> tuple[Samples, floa
         raise BadTest("found silence; expected speech.")
     gain = min(10 ** ((TARGET_LUFS - found_lufs) / 20), LARGEST_PEAK / float(np.abs(samples).max()))
     return (samples * gain).astype(np.float32), found_lufs + 20 * float(np.log10(gain))
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -37,15 +37,20 @@ class KindOfDevice:
 
 
 KINDS = {
-    # A step takes tens of milliseconds, a second of audio a good part of one to vocode: small portions, so
-    # that nobody waits for long. But not the first: eight tokens are heard within 0.2 s, and a newcomer
-    # holds up the second chunk for longer. Host memory is the device's own: no second copy there.
+    # A step takes tens of milliseconds, a second of audio a good part of one to vocode, and several
+    # utterances take as long as one after the other: small portions, the neediest first, so that nobody waits
+    # for long. But not the first: it has to last until a newcomer or two have been served. Host memory is the
+    # device's own: no second copy there.
     "cpu": KindOfDevice(
         dtype="float32",
         num_slots=8,
         slots_per_gib=None,
         policy=Policy(
-            chunk_tokens=(12, 12, 20, 40), max_decode_steps=2, max_prefills=2, max_vocoded_tokens=64
+            chunk_tokens=(16, 12, 12, 20),
+            max_decode_steps=2,
+            max_prefills=2,
+            max_vocoded_tokens=16,
+            vocoder_lead_s=0.6,
         ),
         keeps_host_copies=False,
     ),
