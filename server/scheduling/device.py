@@ -46,11 +46,7 @@ KINDS = {
         num_slots=8,
         slots_per_gib=None,
         policy=Policy(
-            chunk_tokens=(16, 12, 12, 20),
-            max_decode_steps=2,
-            max_prefills=2,
-            max_vocoded_tokens=16,
-            vocoder_lead_s=0.6,
+            chunk_tokens=(16, 12, 12, 20), max_decode_steps=2, max_prefills=2, max_vocoded_tokens=16
         ),
         keeps_host_copies=False,
     ),

@@ -46,8 +46,6 @@ class Policy:
     )
     lead_s: float = 3.0  # a stream further ahead of its listener than this yields to others
     urgent_s: float = 0.3  # a stream closer to silence than this gets its chunk at the very token
-    # Streams further ahead than this aren't vocoded while others are less so; None: all are, together.
-    vocoder_lead_s: float | None = None
     reserved_slot_share: float = 0.125  # slots that streams ahead of their listeners leave to newcomers
     assumed_utterance_s: float = 3.0  # audio expected of an utterance that has made less
 
@@ -327,7 +325,7 @@ class Scheduler:
         """Utterances with a chunk's worth of tokens, soonest dry first, up to the most tokens per step."""
         due = [
             running
-            for running in self._vocodable(now)
+            for running in self._running.values()
             if running.finished is not None
             or running.num_tokens - running.vocoded >= self._chunk_tokens(running, now)
         ]
@@ -338,14 +336,6 @@ class Scheduler:
             if room < 0:
                 return due[: max(1, count)]
         return due
-
-    def _vocodable(self, now: float) -> Sequence[Running]:
-        """Utterances, without those that yield: well ahead while others are not. See `_decodable`."""
-        running = [*self._running.values()]
-        if self._policy.vocoder_lead_s is None or self._slot_is_needed(now + self._policy.lead_s):
-            return running
-        soon = now + self._policy.vocoder_lead_s
-        return [one for one in running if one.dry_at < soon] or running
 
     def _emit(self, running: Running, samples: Samples, now: float) -> None:
         utterance, is_last = running.utterance, running.finished is not None

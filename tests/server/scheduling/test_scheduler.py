@@ -349,37 +349,6 @@ def test_the_stream_that_runs_dry_soonest_is_vocoded_first(bench, speak):
     assert list(bench.calls("vocode")[-1]) == [1], "both are due, there is room for one"
 
 
-def test_vocoding_of_those_ahead_waits_for_those_near_silence(bench, speak, fake_family):
-    bench = bench(replace(POLICY, chunk_tokens=(8,), vocoder_lead_s=0.5), num_slots=3)
-    (ahead,), (new,) = speak("ahead", 500), speak("new", 200)
-    bench.submit([ahead])
-    for _ in range(20):
-        bench.step()  # 160 tokens are 1.6 s of audio, made in 0.2 s
-    bench.submit([new])
-    bench.engine.calls.clear()
-    while len(bench.calls("vocode")) < 9:
-        bench.step()
-    assert {len(slots) for slots, _ in bench.calls("decode")} == {2}, "they go on decoding together"
-    *alone, together = [list(spans) for spans in bench.calls("vocode")]
-    assert alone == [[1]] * 8, "8 chunks of 0.08 s in 0.08 s: by then it is half a second ahead, too"
-    assert sorted(together) == [0, 1]
-    bench.run()
-    for utterance in (ahead, new):
-        check_complete(fake_family, utterance, bench.events)
-
-
-def test_vocoding_waits_for_nobody_while_a_newcomer_needs_a_slot(bench, speak):
-    bench = bench(replace(POLICY, chunk_tokens=(8,), vocoder_lead_s=0.5), num_slots=2)
-    bench.submit(speak("ahead", 500))
-    for _ in range(20):
-        bench.step()
-    bench.submit(speak("due", 200))
-    bench.submit(speak("waits", 8))
-    bench.engine.calls.clear()
-    bench.step()
-    assert list(bench.calls("vocode")[0]) == [0]
-
-
 def test_overdue_streams_go_before_newcomers_so_that_overload_starves_nobody(bench, speak):
     """More requests arrive than can ever be served; a text of several utterances still ends."""
     bench = bench(num_slots=1)
@@ -572,7 +541,6 @@ policies = st.builds(
     max_vocoded_tokens=st.integers(1, 200),
     lead_s=st.floats(0.01, 5),
     urgent_s=st.floats(0, 1),
-    vocoder_lead_s=st.none() | st.floats(0, 2),
     reserved_slot_share=st.sampled_from([0.0, 0.25, 0.5, 0.9]),
     assumed_utterance_s=st.floats(0, 5),
 )
