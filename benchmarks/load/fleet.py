@@ -90,9 +90,11 @@ def _ask_share(work: _Work, parent: Connection) -> None:
         os.nice(NICENESS)
     gc.freeze()
     with work.part_path.open("wb", buffering=1 << 20) as file:
-        # Not uvloop, whose clock has milliseconds.
-        asyncio.run(_run(work, parent, file))
-    parent.send("done")
+        with suppress(asyncio.CancelledError, EOFError):
+            # Not uvloop, whose clock has milliseconds.
+            asyncio.run(_run(work, parent, file))
+    with suppress(BrokenPipeError):
+        parent.send("done")
     parent.close()
 
 
@@ -104,4 +106,7 @@ async def _run(work: _Work, parent: Connection, file: BinaryIO) -> None:
         client = Client(work.share, HttpTransport(session, work.target), keep)
         parent.send("ready")
         begin_at = await asyncio.to_thread(parent.recv)
-        await client.run(begin_at)
+        # It says nothing more. If it's killed, nobody wants the rest, the server least of all.
+        whole = asyncio.ensure_future(client.run(begin_at))
+        asyncio.get_running_loop().add_reader(parent.fileno(), whole.cancel)
+        await whole

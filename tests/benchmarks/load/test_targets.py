@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 
@@ -136,6 +139,40 @@ def test_processes_share_a_load_over_real_connections(stand_in, tmp_path: Path):
     assert [record.index for record in records] == list(range(20))
     assert {(record.run, record.error, round(record.audio_s, 6)) for record in records} == {(7, "", 0.5)}
     assert not list(tmp_path.iterdir())
+
+
+ASKS_FOR_MINUTES = """
+import sys
+from pathlib import Path
+from benchmarks.load import fleet
+from benchmarks.load.adapters import find_voices, parse_target
+from benchmarks.load.arrivals import Load
+from benchmarks.load.client import Share
+from benchmarks.load.texts import Text
+from benchmarks.load.workload import Workload
+
+if __name__ == "__main__":
+    workload = Workload((Text("ordinary", "en", "Hello."),), ("anna",), seed=1)
+    target = find_voices(parse_target(sys.argv[1]), ("default",))
+    fleet.ask(Share(workload, Load("constant", 20.0), 300.0, 30.0), target, Path(sys.argv[2]), processes=2)
+"""
+
+
+def test_clients_end_with_whoever_started_them(stand_in, tmp_path: Path):
+    script = tmp_path / "asks.py"
+    script.write_text(ASKS_FOR_MINUTES)
+    parent = psutil.Popen([sys.executable, str(script), stand_in.url, str(tmp_path)])
+    try:
+        while len(stand_in.bodies) < 5:
+            assert parent.poll() is None
+            time.sleep(0.05)
+        clients = parent.children(recursive=True)
+        assert len(clients) >= 2
+    finally:
+        parent.kill()
+        parent.wait()
+    _, alive = psutil.wait_procs(clients, timeout=20)
+    assert not alive
 
 
 @pytest.mark.parametrize(
