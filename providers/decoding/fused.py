@@ -411,7 +411,7 @@ def problem(spec: DecoderSpec, device: torch.device) -> str | None:
         return f"found {spec.channels} channels in {spec.heads} heads"
     try:
         size = (1, spec.heads, PAGE_TOKENS, spec.head_channels)
-        page = torch.empty(size, device=device, dtype=spec.kv_dtype or torch.float32)
+        page = torch.zeros(size, device=device, dtype=spec.kv_dtype or torch.float32)
         row = torch.zeros(1, spec.channels, device=device)
         zero = torch.zeros(1, dtype=torch.int64, device=device)
         kernels.attend[(1, spec.heads)](

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from providers.decoding.attention import (
     Attention,
@@ -18,6 +19,7 @@ from providers.decoding.attention import (
 from providers.decoding.backend import BackendOptions, draw
 from providers.decoding.blocks import Attend, DecoderWeights, run_blocks
 from providers.decoding.kv_cache import KVShape, given_back
+from providers.decoding.linear import CPU_PROMPT_ROWS
 from providers.decoding.spec import DecoderSpec, PrefillInput
 from providers.decoding.state import SlotState
 from providers.decoding.step_graph import EagerSteps, StepGraphs, StepRunnerFactory
@@ -87,16 +89,19 @@ class PlainBackend:
         return max(1, min(options.num_slots, options.kv_bytes // slot_bytes))
 
     def _cache_group(self, weights: DecoderWeights, prompts: Mapping[int, PrefillInput]) -> None:
-        """Run several prompts as one sequence of rows, without padding: only attention sees them apart."""
+        """Run several prompts as one sequence of rows: only attention sees them apart."""
         lengths = [prompt.num_run for prompt in prompts.values()]
+        padding = -sum(lengths) % CPU_PROMPT_ROWS if self._device.type == "cpu" else 0
         attentions = [self._prompt_attention(slot, prompt) for slot, prompt in prompts.items()]
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            parts = zip(queries.split(lengths), keys.split(lengths), values.split(lengths), strict=True)
-            return torch.cat([one(layer, *part) for one, part in zip(attentions, parts, strict=True)])
+            split = [x[: len(x) - padding].split(lengths) for x in (queries, keys, values)]
+            parts = zip(*split, strict=True)
+            attended = [one(layer, *part) for one, part in zip(attentions, parts, strict=True)]
+            return F.pad(torch.cat(attended), (0, 0, 0, padding))
 
-        rows = [prompt.embeddings[: prompt.num_run] for prompt in prompts.values()]
-        run_blocks(weights, torch.cat(rows).to(self._device, self._dtype), attend)
+        rows = torch.cat([prompt.embeddings[: prompt.num_run] for prompt in prompts.values()])
+        run_blocks(weights, F.pad(rows.to(self._device, self._dtype), (0, 0, 0, padding)), attend)
 
     def _prompt_attention(self, slot: int, prompt: PrefillInput) -> Attend:
         """Caches what a prompt's inputs attend to, and attends."""

@@ -24,9 +24,11 @@ class Batching:
 
 
 # A CPU core does one window as fast per frame as several, and the activations of short ones stay in its
-# cache.
+# cache. Of every length oneDNN makes some forty convolutions, which take 30 ms and up to 0.5 MB each, and keeps
+# a thousand: twenty lengths would fit and a hundred come. A multiple of six adds 1 % to XTTS's windows (most
+# are of 20 tokens, 113 or 114 frames), four 2 % and eight 5 %.
 # A GPU is only full with many windows, and there padding is cheaper than another launch of 150 kernels.
-CPU_BATCHING = Batching(length_multiple=1, max_window_frames=512, max_batch_frames=512)
+CPU_BATCHING = Batching(length_multiple=6, max_window_frames=512, max_batch_frames=512)
 CUDA_BATCHING = Batching(length_multiple=16, max_window_frames=1024, max_batch_frames=8192)
 
 
