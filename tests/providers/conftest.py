@@ -6,7 +6,8 @@ table at the end of the run (see tests/conftest.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -24,6 +25,10 @@ from models_store.checkpoints.architecture import HifiganArchitecture, XttsConfi
 from models_store.intake import read_submission
 from models_store.report import Converted
 from providers.interface import Engine, Span
+from tests.simulated_cuda import SimulatedDevice, simulated
+
+if not torch.cuda.is_available():  # Triton reads this when kernels are defined
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 CheckGolden = Callable[[str, Any, Any, float], None]
 
@@ -144,6 +149,20 @@ def check_golden(request: pytest.FixtureRequest) -> CheckGolden:
         assert max_error <= atol, f"{name}: max error {max_error:.2e}, tolerance {atol:.0e}"
 
     return check
+
+
+@pytest.fixture
+def simulated_cuda() -> Iterator[SimulatedDevice]:
+    """`torch.device("cuda:0")`, under the rules of a device and with its kernels interpreted."""
+    pytest.importorskip("triton", reason="needs Triton")
+    with simulated() as device:
+        yield device
+
+
+@pytest.fixture
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Devices decode by captured plain steps: interpreted kernels take seconds for each."""
+    monkeypatch.setattr("providers.decoding.backend._problem_with_kernels", lambda spec, device: "slow")
 
 
 @pytest.fixture

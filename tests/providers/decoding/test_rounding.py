@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 import pytest
 import torch
@@ -13,8 +12,6 @@ from providers.decoding.kv_cache import in_format
 from providers.decoding.plain import PlainBackend
 from providers.errors import EngineError
 
-if not torch.cuda.is_available():  # Triton reads this when kernels are defined
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 pytest.importorskip("triton", reason="needs Triton")
 
 import triton

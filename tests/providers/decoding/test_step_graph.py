@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,12 +12,21 @@ from providers.decoding.plain import PlainBackend
 from providers.decoding.step_graph import EagerSteps, StepGraphs
 
 CPU = torch.device("cpu")
+CUDA = torch.device("cuda:0")
+
+
+def fused_backend(*args):
+    from providers.decoding.fused import FusedBackend
+
+    return FusedBackend(*args)
+
+
 # What a CUDA device can decode with; fused kernels are what it takes if it can.
 EAGER = {"backend": partial(PlainBackend, attention=RowAttention, steps=EagerSteps)}
 WAYS = {
     "graphs": {"backend": partial(PlainBackend, attention=RowAttention, steps=StepGraphs)},
-    "fused": {"use_graphs": False},
-    "fused with graphs": {},
+    "fused": {"backend": fused_backend, "use_graphs": False},
+    "fused with graphs": {"backend": fused_backend},
 }
 SCRATCH = 8
 
@@ -87,15 +97,14 @@ def test_eager_steps_run_at_least_the_rows_that_packed_weights_like():
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("kind", ["graphs", "fused", "fused with graphs"])
+@pytest.mark.parametrize("kind", WAYS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_way_to_decode_equals_eager_steps(make_decoder, make_weights, make_prompt, dtype, kind):
-    device = torch.device("cuda:0")
-    several = [make_weights(seed=seed, dtype=dtype, device=device) for seed in (0, 1)]
+    several = [make_weights(seed=seed, dtype=dtype, device=CUDA) for seed in (0, 1)]
     prompts = {slot: make_prompt(several[slot % 2], 5 + 9 * slot, seed=slot) for slot in range(6)}
     results = []
     for parts in (EAGER, WAYS[kind]):
-        decoder = make_decoder(6, dtype, device, **parts)
+        decoder = make_decoder(6, dtype, CUDA, **parts)
         decoder.warm_up(several[0])
         decoder.prefill(prompts)
         for slots in (range(6), [0, 3, 5], range(6)):
@@ -113,20 +122,50 @@ def test_every_way_to_decode_equals_eager_steps(make_decoder, make_weights, make
         torch.testing.assert_close(latents[slot][:same], eager_latents[slot][:same], rtol=0, atol=atol)
 
 
+@pytest.mark.parametrize("kind", ["graphs", "fused with graphs"])
+def test_captured_steps_keep_to_a_devices_rules(
+    make_decoder, make_weights, make_prompt, simulated_cuda, monkeypatch, kind
+):
+    """Slots that two submissions share, taken again when they are free; one submission leaves, one comes."""
+    monkeypatch.setattr("providers.decoding.fused.MOST_WARM_TILES", 0)  # they would take a minute
+    spoken = []
+    for device, parts in ((CPU, {}), (CUDA, WAYS[kind])):
+        first, second, third = (make_weights(seed=seed, device=device) for seed in range(3))
+        decoder = make_decoder(3, torch.float32, device, **parts)
+        decoder.warm_up(first)
+        prefix = decoder.cache_prefix(first, make_prompt(first, 4).embeddings)
+        decoder.prefill({0: replace(make_prompt(first, 5), prefix=prefix), 2: make_prompt(second, 7, seed=1)})
+        decoder.decode([0, 2], 3)
+        decoder.prefill({1: make_prompt(second, 3, seed=2, bidirectional=2)})
+        decoder.decode(range(3), 2)
+        spoken.append([decoder.codes(slot) for slot in range(3)])
+        latents = [decoder.latents(slot, 0, 2).cpu().clone() for slot in range(3)]
+        decoder.release([0])
+        decoder.forget(first)
+        del first
+        decoder.prefill({0: make_prompt(third, 4)})
+        decoder.decode([0, 1], 2)
+        spoken[-1] += [decoder.codes(slot) for slot in (0, 1)]
+        spoken[-1].append(torch.stack([*latents, decoder.latents(0, 0, 2).cpu()]))
+    (*codes, latents), (*simulated_codes, simulated_latents) = spoken
+    assert simulated_codes == codes
+    torch.testing.assert_close(simulated_latents, latents, rtol=0, atol=2e-5)
+    assert ("queries_keys_values" in simulated_cuda.kernels) == kind.startswith("fused")
+
+
 @pytest.mark.gpu
 def test_captured_passes_outlive_the_submission_that_they_were_captured_with(
     make_decoder, make_weights, make_prompt
 ):
-    device = torch.device("cuda:0")
-    decoder = make_decoder(4, torch.float32, device, **WAYS["fused with graphs"])
-    first, second = (make_weights(seed=seed, device=device) for seed in (0, 1))
+    decoder = make_decoder(4, torch.float32, CUDA, **WAYS["fused with graphs"])
+    first, second = (make_weights(seed=seed, device=CUDA) for seed in (0, 1))
     decoder.warm_up(first)
     decoder.forget(first)
     del first
     torch.cuda.empty_cache()
     decoder.prefill({2: make_prompt(second, 20)})
     decoder.decode([2], 50)
-    alone = make_decoder(4, torch.float32, device, **EAGER)
+    alone = make_decoder(4, torch.float32, CUDA, **EAGER)
     alone.prefill({0: make_prompt(second, 20)})
     alone.decode([0], 50)
     assert decoder.codes(2) == alone.codes(0)
@@ -135,7 +174,7 @@ def test_captured_passes_outlive_the_submission_that_they_were_captured_with(
 @pytest.mark.gpu
 def test_a_gpu_draws_what_a_cpu_draws(make_decoder, make_weights, make_prompt):
     codes = []
-    for device in (CPU, torch.device("cuda:0")):
+    for device in (CPU, CUDA):
         weights = make_weights(seed=0, device=device)
         decoder = make_decoder(3, torch.float32, device)
         decoder.prefill({slot: make_prompt(weights, 9 + slot, seed=slot) for slot in range(3)})

@@ -33,12 +33,14 @@ WAVES = [("v1", 0), ("v1", 1), ("v2", 0), ("v2", 3), ("v2Pro", 0), ("v2Pro", 1)]
 
 @pytest.fixture(scope="module")
 def make_engine(golden_files):
-    def make(variant="v2", schedule=STREAMED, missing=(), slots=6, **settings):
+    def make(variant="v2", schedule=STREAMED, missing=(), slots=6, device="cpu", **settings):
         files = golden_files(variant, missing)
-        settings = EngineSettings("cpu", "float32", slots, **settings)
+        settings = EngineSettings(device, "float32", slots, **settings)
         provider = GptSovitsProvider()
         engine = GptSovitsEngine(provider.architecture(files), settings, schedule)
-        engine.load(provider.read_weights(files, settings))
+        arrival = engine.load(provider.read_weights(files, settings))
+        if arrival is not None:
+            arrival.result(timeout=60)
         return engine
 
     return make
@@ -98,6 +100,27 @@ def test_waves_equal_the_published_ones(
         name = f"{variant}_wav_noise0_text{text}"
         tolerance = 1e-2 if variant == "v2Pro" else 1e-4
         check_golden(f"{name} (engine)", speak(engine, 0, 7), gpt_sovits_golden[name], tolerance)
+
+
+@pytest.mark.parametrize("schedule", [ONE_SHOT, STREAMED], ids=["one shot", "streamed"])
+@pytest.mark.parametrize("variant", ["v1", "v2", "v2Pro"])
+def test_a_devices_rules_are_kept_from_the_recording_to_the_sound(
+    variant, schedule, make_engine, golden_voice, utterance, submission_id, speak_ahead, request
+):
+    """Two texts at once, drawn and with noise, chunk after chunk: as a CPU speaks them."""
+    spoken = []
+    for device in ("cpu", "cuda:0"):
+        if device == "cuda:0":
+            request.getfixturevalue("simulated_cuda")
+            request.getfixturevalue("without_kernels")
+        engine = make_engine(variant, schedule, slots=2, device=device)
+        conditioning = engine.condition(submission_id(variant), golden_voice)
+        texts = [utterance(variant, text, SAMPLED, index=text) for text in (0, 1)]
+        engine.prefill({slot: Admission(text, conditioning) for slot, text in enumerate(texts)})
+        spoken.append([speak_ahead(engine, slot, 8) for slot in (0, 1)])
+    for wave, simulated in zip(*spoken, strict=True):
+        # The device's products and convolutions add up in another order than a CPU's packed ones.
+        np.testing.assert_allclose(simulated, wave, rtol=0, atol=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ to itself (streamed to whole, a batch to each alone …) is shown on a random on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ def make_engine(
     settings = EngineSettings(device=device, dtype=dtype, num_slots=slots)
     provider = registry.provider("xtts")
     engine = provider.create_engine(provider.architecture(files), settings)
-    engine.load(provider.read_weights(files, settings))
+    arrival = engine.load(provider.read_weights(files, settings))
+    if arrival is not None:
+        arrival.result(timeout=60)
     return engine
 
 
@@ -179,6 +182,44 @@ def test_bfloat16_stays_close(golden_files: SubmissionFiles, golden: Any) -> Non
     wave, expected = speak(engine, 0)[: 10 * 1024], golden["t0_wav"][: 10 * 1024]
     noise = wave - expected
     assert 10 * np.log10(np.square(expected).sum() / np.square(noise).sum()) > 20
+
+
+def test_a_devices_rules_are_kept_from_the_recording_to_the_sound(
+    golden_engine: Engine,
+    golden_files: SubmissionFiles,
+    golden: Any,
+    check_golden: Any,
+    speak_ahead: Any,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Two residents at once, chunk after chunk; then one leaves and another comes."""
+    recordings = tuple(Recording(*read_recording(path)) for path in golden_files.recordings)
+    voice = ReferenceVoice(recordings)
+    expected = golden_engine.export_conditioning(golden_engine.condition(golden_files.submission.id, voice))
+    request.getfixturevalue("simulated_cuda")
+    request.getfixturevalue("without_kernels")
+    engine = make_engine(golden_files, device="cuda:0", slots=2)
+    weights = registry.provider("xtts").read_weights(
+        golden_files, EngineSettings(device="cuda:0", dtype="float32", num_slots=2)
+    )
+    heard = engine.export_conditioning(engine.condition(golden_files.submission.id, voice))
+    for name, array in expected.items():
+        np.testing.assert_allclose(heard[name], array, rtol=0, atol=1e-4)
+    spoken = golden_utterance(golden_files, golden, "t0")
+    for name in ("second", "third"):
+        arrival = engine.load(replace(weights, submission_id=name))
+        assert arrival is not None
+        arrival.result(timeout=60)
+        engine.prefill(
+            {
+                0: Admission(spoken, golden_conditioning(engine, golden)),
+                1: Admission(replace(spoken, submission_id=name), golden_conditioning(engine, golden)),
+            }
+        )
+        for slot in (1, 0):
+            wave = speak_ahead(engine, slot, 20)
+            check_golden(f"t0_wav (cuda's rules, slot {slot})", wave, golden["t0_wav"], atol=1e-4)
+        engine.evict(name)
 
 
 @pytest.mark.gpu
