@@ -1,11 +1,12 @@
 """A CUDA device that isn't there: code for one runs on a CPU, under the rules of one.
 
-Within `simulated()` the calling thread can use `torch.device("cuda:0")`. Tensors on it are CPU memory that says
-otherwise. What a real device refuses is refused: an operation on tensors of both sides, numpy on the device's
-memory, a kernel that is given a tensor of the host, and, while a graph is captured, to wait for the device or to
-bring something from the host. Graphs are recorded call by call and replayed so: a replay sees what static memory
-holds by then, and nothing that Python knew. New memory holds NaN; a copy to page-locked memory arrives when it is
-waited for, not before; and what a copy from page-locked memory was to bring has to be there until it is waited for.
+Within `simulated()` the calling thread can use `torch.device("cuda:0")`. Tensors on it are CPU memory that
+says otherwise. What a real device refuses is refused: an operation on tensors of both sides, numpy on the
+device's memory, a kernel that is given a tensor of the host, and, while a graph is captured, to wait for the
+device or to bring something from the host. Graphs are recorded call by call and replayed so: a replay sees
+what static memory holds by then, and nothing that Python knew. New memory holds NaN; a copy to page-locked
+memory arrives when it is waited for, not before; and what a copy from page-locked memory was to bring has to
+be there until it is waited for.
 
 Triton's kernels go through its interpreter. Not simulated: speed, streams that run side by side, rounding,
 the limits of registers and shared memory.
@@ -79,7 +80,7 @@ class _Graph:
 
 
 class _Stream:
-    """torch.cuda.Stream: everything has been done when it was queued, except what `SimulatedDevice` puts off."""
+    """torch.cuda.Stream: all that is queued is done at once, but for the copies that are put off."""
 
     def __init__(self, device: Any = None, priority: int = 0) -> None:
         pass
@@ -114,7 +115,8 @@ class _Event:
         return True
 
     def synchronize(self) -> None:
-        assert _device is not None and self.reached is not None
+        assert _device is not None
+        assert self.reached is not None, "waits for an event that nobody recorded"
         _device.wait(self.reached)
 
 
@@ -188,7 +190,7 @@ class SimulatedDevice(TorchFunctionMode):
 
     @contextmanager
     def capture(self, graph: _Graph, **_: Any) -> Iterator[None]:
-        assert self._graph is None and not graph.calls
+        assert self._graph is None, "a graph within a graph"
         self._graph = graph
         try:
             yield

@@ -20,7 +20,8 @@ def device():
 def test_tensors_stay_where_they_are():
     there = torch.ones(3, device=CUDA)
     for result in (there[1:] * 2, torch.cat((there, there)), torch.empty_like(there), there.new_zeros(2)):
-        assert result.is_cuda and result.device == CUDA
+        assert result.is_cuda
+        assert result.device == CUDA
     for result in (there.cpu(), there.to("cpu"), torch.ones(3)):
         assert not result.is_cuda
     assert torch.nn.Linear(3, 2).to(CUDA)(there).is_cuda
@@ -113,4 +114,3 @@ def test_what_a_graph_cannot_hold_is_refused(step):
     there = torch.ones(3, device=CUDA)
     with pytest.raises(AssertionError, match="captured"):
         capture(lambda: step(there), CUDA, None)
-

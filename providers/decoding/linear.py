@@ -33,7 +33,7 @@ Activation = Literal["none", "relu", "gelu_tanh"]
 Copy = Callable[[Tensor, torch.dtype], Tensor]
 
 CPU_MIN_ROWS = 4
-# Prompts have a multiple of this: oneDNN makes and keeps four products for every number of rows that it meets.
+# Prompts are padded to a multiple of this: oneDNN makes and keeps four products for every number of rows.
 CPU_PROMPT_ROWS = 4
 
 # Rows that the packed layout is chosen for: 16 and more give the layout that is fastest for 1 to 101 rows.
