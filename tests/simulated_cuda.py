@@ -275,6 +275,7 @@ def _replace_torch_cuda(patch: pytest.MonkeyPatch, device: SimulatedDevice) -> N
         "is_available": lambda: True,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
+        "get_device_name": lambda device=None: properties.name,
         "get_device_capability": lambda device=None: (9, 0),
         "get_device_properties": lambda device=None: properties,
         "mem_get_info": lambda device=None: (TOTAL_BYTES // 2, TOTAL_BYTES),

@@ -24,7 +24,7 @@ class Batching:
 
 
 # A CPU core does one window as fast per frame as several, and the activations of short ones stay in its
-# cache. Of every length oneDNN makes some forty convolutions, in 30 ms and up to 20 MB, and keeps a thousand:
+# cache. Of every length oneDNN makes some forty convolutions, in 30 ms and 15 MB, and keeps a thousand:
 # twenty lengths would fit, and a hundred come. Multiples of six add 1 % to XTTS's windows, most of which are
 # of 20 tokens, 113 or 114 frames; multiples of four add 2 % and of eight 5 %.
 # A GPU is only full with many windows, and there padding is cheaper than another launch of 150 kernels.
