@@ -18,16 +18,8 @@ def test_every_measure_runs_on_a_device(tmp_path, monkeypatch):
     monkeypatch.setattr(goals, "MOST_RESIDENT", {"cuda": 2})
     measures = sorted(goals.MEASURES.keys() - {"decode_step"})  # that one also takes fp8, of the kernels only
     output = tmp_path / "figures.jsonl"
+    options = ["--device=cuda:0", "--size=tiny", "--streams=1", f"--home={tmp_path}", f"--output={output}"]
     with simulated():
-        goals.main(
-            [
-                *measures,
-                "--device=cuda:0",
-                "--size=tiny",
-                "--streams=1",
-                f"--home={tmp_path}",
-                f"--output={output}",
-            ]
-        )
+        goals.main([*measures, *options])
     figures = [json.loads(line) for line in output.read_text().splitlines()]
     assert {figure["measure"] for figure in figures} == {*measures}
