@@ -175,7 +175,10 @@ class Archive:
         """With what no other evaluation wants. Raises UnknownEvaluation."""
         plan = self.plan(evaluation_id)
         # Away first: whoever still works on it finds no folder to write to while its files go.
-        self._place(evaluation_id).rename(self._plans / f"gone-{secrets.token_hex(8)}")
+        try:
+            self._place(evaluation_id).rename(self._plans / f"gone-{secrets.token_hex(8)}")
+        except FileNotFoundError:
+            raise UnknownEvaluation(evaluation_id) from None  # by somebody else, at the same moment
         for gone in self._plans.glob("gone-*"):
             shutil.rmtree(gone, ignore_errors=True)
         others = self.plans()

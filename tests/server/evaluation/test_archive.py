@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -43,6 +43,24 @@ def test_one_can_be_deleted_while_its_progress_is_written(archive: Archive, make
                 each.result()
         stop.clear()
         assert not list((archive.folder / "plans").iterdir())
+
+
+def test_of_two_who_delete_one_at_once_the_second_finds_none(archive: Archive, make_plan: MakePlan):
+    together = Barrier(2)
+
+    def delete() -> str:
+        together.wait(timeout=60)
+        try:
+            archive.delete(plan.id)
+        except UnknownEvaluation:
+            return "unknown"
+        return "deleted"
+
+    for _ in range(100):
+        plan = archive.add(make_plan())
+        with ThreadPoolExecutor(2) as deleters:
+            ends = [deleters.submit(delete) for _ in range(2)]
+        assert sorted(end.result() for end in ends) == ["deleted", "unknown"]
 
 
 def test_utterances_are_shared_and_survive_until_nobody_wants_them(
