@@ -58,7 +58,11 @@ class SlotState:
         self.seen = torch.zeros(slots, vocabulary, dtype=torch.bool, device=device)
         self._yes = torch.ones((), dtype=torch.bool, device=device)  # a graph cannot copy a host's True
         self.all_sampling = SamplingRows(
-            temperature=real(), top_k=whole(), top_p=real(), repetition_penalty=real(), key=whole(2)
+            temperature=real(),
+            top_k=whole() + 1,  # of the scratch slot: 0 would have all tokens of every row sorted
+            top_p=real(),
+            repetition_penalty=real(),
+            key=whole(2),
         )
 
     def start(self, starts: Mapping[int, SlotStart]) -> None:

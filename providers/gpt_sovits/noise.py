@@ -31,6 +31,7 @@ class FrameNoise:
         frames = torch.arange(start, stop, device=self.key.device)
         if self.scale == 0:
             return torch.zeros(len(frames), channels, device=self.key.device)
-        variates = uniform(self.key.expand(len(frames), 2), frames, 2 * channels)
+        numbers = torch.arange(2 * channels, device=self.key.device)
+        variates = uniform(self.key.expand(len(frames), 2), frames, numbers)
         radius, turn = variates.chunk(2, dim=1)  # uniform; Box and Muller make a normal number of two
         return (-2 * radius.log()).sqrt() * (2 * math.pi * turn).cos() * self.scale

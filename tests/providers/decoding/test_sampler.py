@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from providers.decoding import sampler
 from providers.decoding.sampler import (
     PLAIN_RULE,
     SamplingRows,
@@ -226,6 +227,44 @@ def test_each_row_has_its_own_parameters():
     assert (draws[:, 3] != likeliest).any()
 
 
+@pytest.mark.parametrize("step_of_logits", [1e-6, 0.02, 1.0], ids=["no ties", "some", "many"])
+def test_drawing_among_the_likeliest_is_drawing_among_all(step_of_logits, monkeypatch):
+    """Four rows at a time, of which one keeps up to a hundred tokens and one is greedy."""
+    logits = (random_logits(400) / step_of_logits).round() * step_of_logits
+    params = rows(400, temperature=0.8, top_p=0.9, penalty=3.0, top_k=7)
+    params.top_k[::4] = torch.arange(1, 101)
+    params.temperature[3::4] = 0.0
+    params.top_k[3::8] = 0  # greedy rows need one token, whatever they are told to keep
+    seen = torch.rand(400, VOCABULARY, generator=torch.Generator().manual_seed(1)) < 0.1
+    columns = (logits, seen, *params, torch.arange(400))
+    candidates, lengths = sampler._candidates, []
+
+    def draw():
+        for some_logits, some_seen, *some, steps in zip(*(x.split(4) for x in columns), strict=True):
+            yield from sample(some_logits, some_seen, SamplingRows(*some), steps, PLAIN_RULE, STOP).tolist()
+
+    def counted(*arguments):
+        tokens = candidates(*arguments)
+        lengths.append(tokens.shape[1])
+        return tokens
+
+    monkeypatch.setattr(sampler, "_candidates", counted)
+    drawn = list(draw())
+    monkeypatch.setattr(sampler, "_candidates", lambda logits, *_: torch.arange(VOCABULARY).expand_as(logits))
+    assert drawn == list(draw())
+    few = sum(length < VOCABULARY // 2 for length in lengths)
+    assert few > 95 if step_of_logits == 1e-6 else few < 95
+    assert few > 0 or step_of_logits == 1.0
+
+
+def test_a_row_that_keeps_every_token_has_them_all_sorted():
+    params = rows(2, top_k=5)
+    params.top_k[1] = 0
+    logits = random_logits(2)
+    assert sampler._candidates(logits, params.top_k, PLAIN_RULE).shape == logits.shape
+    assert sampler._candidates(logits, params.top_k, SamplingRule("top_p_first")).shape == logits.shape
+
+
 def test_draws_follow_the_probabilities():
     """Chi-square over 40,000 draws: the statistic of a right sampler exceeds 2 x degrees of freedom with
     probability below 1e-4, and the seeds are fixed."""
@@ -249,7 +288,7 @@ def test_draws_follow_the_probabilities():
 
 def test_random_numbers_are_uniform_and_unrelated():
     keys = torch.tensor([random_key(seed, index) for seed in range(20) for index in range(5)])
-    numbers = uniform(keys, torch.arange(100) % 7, 1026)
+    numbers = uniform(keys, torch.arange(100) % 7, torch.arange(1026))
     assert numbers.min() > 0
     assert numbers.max() < 1
     counts = np.histogram(numbers, bins=64, range=(0, 1))[0]
@@ -274,13 +313,16 @@ def test_the_hash_is_the_one_that_python_integers_compute(seed, utterance, step,
     word = mix(mix(token ^ mix(low + step * 0x9E3779B9)) + high)
     expected = ((word >> 9) + 0.5) / 2**23
     key = torch.tensor([[low, high]])
-    assert uniform(key, torch.tensor([step]), 1026)[0, token].item() == np.float32(expected)
+    assert uniform(key, torch.tensor([step]), torch.arange(1026))[0, token].item() == np.float32(expected)
 
 
 def test_random_numbers_stay_between_zero_and_one():
     """Also for the extreme words: a one would give a token of probability zero an infinite score."""
     numbers = torch.cat(
-        [uniform(torch.tensor([random_key(seed, 0)]), torch.tensor([0]), 2**20) for seed in range(40)]
+        [
+            uniform(torch.tensor([random_key(seed, 0)]), torch.tensor([0]), torch.arange(2**20))
+            for seed in range(40)
+        ]
     )
     assert numbers.max() > 1 - 2**-22
     assert numbers.min() < 2**-22
