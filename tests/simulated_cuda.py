@@ -36,6 +36,8 @@ _WAITS = {
 }  # fmt: skip
 # What takes tensors of both sides.
 _CROSSES = {"copy_", "to", "type_as"}
+# What makes tensors on the device of nothing but numbers.
+_FILLS = {"empty", "zeros", "ones", "full", "arange"}
 _MAKES_UNINITIALISED = {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided"}
 
 
@@ -124,7 +126,6 @@ class SimulatedDevice(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.queued = 0  # copies so far
-        self._waited_for = 0
         self._arrivals: dict[int, Callable[[], None]] = {}  # by the number of the copy
         self._page_locked: set[int] = set()  # addresses
         self._graph: _Graph | None = None  # being captured
@@ -147,27 +148,24 @@ class SimulatedDevice(TorchFunctionMode):
         if name == "copy_" and not (args[0].is_cuda and args[1].is_cuda):
             return self._cross(*args, **kwargs)
         goes_to, args, kwargs = _destination(name, args, kwargs)
-        was_on_device = _is_any_on_device((args, kwargs))
         self._check_sides(name, args, kwargs)
+        was_on_device = _is_any_on_device((args, kwargs))
+        on_device = was_on_device if goes_to is None else goes_to == "cuda"
         if was_on_device and (name in _WAITS or _chooses_by_mask(name, args)):
             self._refuse_in_capture(f"`{name}` waits for the device")
-        on_device = was_on_device if goes_to is None else goes_to == "cuda"
-        if on_device and not was_on_device and name not in ("empty", "zeros", "ones", "full", "arange"):
+        if on_device and not was_on_device and name not in _FILLS:
             self._refuse_in_capture(f"`{name}` brings something from the host")
+        if kwargs.pop("pin_memory", False):
+            return self._page_lock(_plain_call(func, args, kwargs))
 
         def run() -> Any:
             result = _plain_call(func, args, kwargs)
-            if goes_to is not None and was_on_device != on_device:
+            if was_on_device != on_device:
                 result = tree_map_only(Tensor, _other_memory, result)
-            if name in _MAKES_UNINITIALISED and on_device:
-                tree_map_only(Tensor, _fill_with_garbage, result)
+            if on_device and name in _MAKES_UNINITIALISED:
+                result = tree_map_only(Tensor, _fill_with_garbage, result)
             return result
 
-        if kwargs.get("pin_memory"):
-            kwargs = {**kwargs, "pin_memory": False}
-            result = _fill_with_garbage(run())
-            self._page_locked.add(result.untyped_storage().data_ptr())
-            return result
         result = _keep_side(run(), on_device)
         if self._graph is not None and on_device:
             self._graph.calls.append(lambda: _repeat(run, result))
@@ -196,6 +194,10 @@ class SimulatedDevice(TorchFunctionMode):
             yield
         finally:
             self._graph = None
+
+    def _page_lock(self, tensor: Tensor) -> Tensor:
+        self._page_locked.add(tensor.untyped_storage().data_ptr())
+        return _fill_with_garbage(tensor)
 
     def _cross(self, target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
         """A copy between the sides, or on the host."""

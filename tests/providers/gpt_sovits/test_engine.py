@@ -102,8 +102,7 @@ def test_waves_equal_the_published_ones(
         check_golden(f"{name} (engine)", speak(engine, 0, 7), gpt_sovits_golden[name], tolerance)
 
 
-@pytest.mark.parametrize("schedule", [ONE_SHOT, STREAMED], ids=["one shot", "streamed"])
-@pytest.mark.parametrize("variant", ["v1", "v2", "v2Pro"])
+@pytest.mark.parametrize(("variant", "schedule"), [("v1", ONE_SHOT), ("v2", STREAMED), ("v2Pro", STREAMED)])
 def test_a_devices_rules_are_kept_from_the_recording_to_the_sound(
     variant, schedule, make_engine, golden_voice, utterance, submission_id, speak_ahead, request
 ):
