@@ -18,6 +18,7 @@ from torch.nn import functional as F
 _MASK_32 = 0xFFFFFFFF
 _MASK_64 = 0xFFFFFFFFFFFFFFFF
 _GOLDEN_RATIO_32 = 0x9E3779B9
+_FEW = 64  # XTTS's top-k is 50
 
 Filters = Literal["top_k_first", "top_p_first"]
 
@@ -55,33 +56,40 @@ def sample(
         logits = _block(logits, stop_token, steps < rule.min_tokens)
     penalised = penalise(logits, seen, rows.repetition_penalty)
     is_greedy = rows.temperature == 0
-    tokens = _candidates(penalised, torch.where(is_greedy, 1, rows.top_k), rule)
-    probabilities = filter_probabilities(
-        penalised.gather(-1, tokens), rows.temperature, rows.top_k, rows.top_p, rule.filters
-    )
-    # The least of exponential variates with rates p is at token t with probability p[t].
-    variates = -torch.log(uniform(rows.key, steps, tokens))
-    drawn = tokens.gather(-1, (probabilities / variates).argmax(dim=-1, keepdim=True))[:, 0]
+    drawn = _draw(penalised, rows._replace(top_k=torch.where(is_greedy, 1, rows.top_k)), steps, rule)
     likeliest = penalised.argmax(dim=-1)
     if rule.stops_if_likeliest:
         is_greedy |= likeliest == stop_token
     return torch.where(is_greedy, likeliest, drawn)
 
 
-def _candidates(logits: Tensor, top_k: Tensor, rule: SamplingRule) -> Tensor:
-    """Tokens [B, K] or [B, V], ascending, among which are all that the rule's filters leave.
-
-    A few where top-k comes first, on a CPU: to sort all of a vocabulary of 5,250 took a fifth of its decode
-    step. A device would have to be asked how many, and sorts them in no time.
+def _draw(logits: Tensor, rows: SamplingRows, steps: Tensor, rule: SamplingRule) -> Tensor:
+    """Tokens [B]. On a CPU, rows that keep few tokens have only a few sorted: all of a vocabulary of 5,250
+    took a fifth of its decode step. Which rows these are depends on each alone, so its token does, too.
     """
-    vocabulary = logits.shape[-1]
-    if rule.filters == "top_k_first" and logits.device.type == "cpu" and bool(top_k.all()):
-        most = int(top_k.max())
-        if most < vocabulary // 2:
-            values, tokens = logits.topk(most + 1)
-            if not (values[:, -1] == values[:, -2]).any():  # top-k keeps ties
-                return tokens[:, :-1].sort(dim=-1).values
-    return torch.arange(vocabulary, device=logits.device).expand_as(logits)
+    everything = torch.arange(logits.shape[-1], device=logits.device).expand_as(logits)
+    if logits.device.type != "cpu" or rule.filters != "top_k_first" or logits.shape[-1] <= _FEW:
+        return _draw_among(everything, logits, rows, steps, rule)
+    values, likely = logits.topk(_FEW + 1)
+    least = values.gather(-1, (rows.top_k.clamp(1, _FEW) - 1)[:, None])[:, 0]
+    is_few = (rows.top_k > 0) & (rows.top_k <= _FEW) & (values[:, -1] < least)  # top-k keeps ties
+    drawn = torch.empty_like(steps)
+    for which, tokens in ((is_few, likely[:, :-1].sort(dim=-1).values), (~is_few, everything)):
+        if which.any():
+            own = SamplingRows(*(field[which] for field in rows))
+            drawn[which] = _draw_among(tokens[which], logits[which], own, steps[which], rule)
+    return drawn
+
+
+def _draw_among(
+    tokens: Tensor, logits: Tensor, rows: SamplingRows, steps: Tensor, rule: SamplingRule
+) -> Tensor:
+    """One of `tokens` [B, n], ascending, among which are all that the filters leave of logits [B, V]."""
+    kept = logits.gather(-1, tokens)
+    probabilities = filter_probabilities(kept, rows.temperature, rows.top_k, rows.top_p, rule.filters)
+    # The least of exponential variates with rates p is at token t with probability p[t].
+    variates = -torch.log(uniform(rows.key, steps, tokens))
+    return tokens.gather(-1, (probabilities / variates).argmax(dim=-1, keepdim=True))[:, 0]
 
 
 def _block(logits: Tensor, token: int, where: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class SlotState:
         self._yes = torch.ones((), dtype=torch.bool, device=device)  # a graph cannot copy a host's True
         self.all_sampling = SamplingRows(
             temperature=real(),
-            top_k=whole() + 1,  # of the scratch slot: 0 would have all tokens of every row sorted
+            top_k=whole() + 1,  # the scratch slot's: 0 would have all of its tokens sorted
             top_p=real(),
             repetition_penalty=real(),
             key=whole(2),

@@ -227,42 +227,43 @@ def test_each_row_has_its_own_parameters():
     assert (draws[:, 3] != likeliest).any()
 
 
-@pytest.mark.parametrize("step_of_logits", [1e-6, 0.02, 1.0], ids=["no ties", "some", "many"])
+@pytest.mark.parametrize("step_of_logits", [1e-6, 0.1, 1.0], ids=["no ties", "some", "many"])
 def test_drawing_among_the_likeliest_is_drawing_among_all(step_of_logits, monkeypatch):
-    """Four rows at a time, of which one keeps up to a hundred tokens and one is greedy."""
+    """Rows that keep few tokens, many, all, all but for ties, and greedy ones."""
     logits = (random_logits(400) / step_of_logits).round() * step_of_logits
-    params = rows(400, temperature=0.8, top_p=0.9, penalty=3.0, top_k=7)
-    params.top_k[::4] = torch.arange(1, 101)
+    params = rows(400, temperature=0.8, top_p=0.9, penalty=3.0, top_k=50)
+    params.top_k[::4] = torch.arange(100)
     params.temperature[3::4] = 0.0
-    params.top_k[3::8] = 0  # greedy rows need one token, whatever they are told to keep
+    params.top_k[3::8] = 0
     seen = torch.rand(400, VOCABULARY, generator=torch.Generator().manual_seed(1)) < 0.1
-    columns = (logits, seen, *params, torch.arange(400))
-    candidates, lengths = sampler._candidates, []
+    draw_among, shares = sampler._draw_among, []
 
-    def draw():
-        for some_logits, some_seen, *some, steps in zip(*(x.split(4) for x in columns), strict=True):
-            yield from sample(some_logits, some_seen, SamplingRows(*some), steps, PLAIN_RULE, STOP).tolist()
+    def counted(tokens, *arguments):
+        shares.append(tokens.shape)
+        return draw_among(tokens, *arguments)
 
-    def counted(*arguments):
-        tokens = candidates(*arguments)
-        lengths.append(tokens.shape[1])
-        return tokens
-
-    monkeypatch.setattr(sampler, "_candidates", counted)
-    drawn = list(draw())
-    monkeypatch.setattr(sampler, "_candidates", lambda logits, *_: torch.arange(VOCABULARY).expand_as(logits))
-    assert drawn == list(draw())
-    few = sum(length < VOCABULARY // 2 for length in lengths)
-    assert few > 95 if step_of_logits == 1e-6 else few < 95
-    assert few > 0 or step_of_logits == 1.0
+    monkeypatch.setattr(sampler, "_draw_among", counted)
+    drawn = sample(logits, seen, params, torch.arange(400), PLAIN_RULE, STOP)
+    monkeypatch.setattr(sampler, "_FEW", VOCABULARY)
+    assert drawn.tolist() == sample(logits, seen, params, torch.arange(400), PLAIN_RULE, STOP).tolist()
+    (few, _), (many, _), whole = shares
+    assert whole == (400, VOCABULARY)
+    assert few + many == 400
+    if step_of_logits == 1e-6:
+        assert many == 36  # of 0 and of 65 to 99
+    else:
+        assert 36 < many < 400
 
 
-def test_a_row_that_keeps_every_token_has_them_all_sorted():
-    params = rows(2, top_k=5)
-    params.top_k[1] = 0
-    logits = random_logits(2)
-    assert sampler._candidates(logits, params.top_k, PLAIN_RULE).shape == logits.shape
-    assert sampler._candidates(logits, params.top_k, SamplingRule("top_p_first")).shape == logits.shape
+@pytest.mark.parametrize("top_k", [0, 90])
+def test_a_rows_token_does_not_depend_on_how_many_others_keep(top_k):
+    logits = random_logits(200, scale=1.0)
+    params = rows(200, top_k=50, top_p=0.95)
+    seen = torch.zeros_like(logits, dtype=torch.bool)
+    alone = sample(logits, seen, params, torch.arange(200), PLAIN_RULE, STOP)
+    params.top_k[1::2] = top_k
+    together = sample(logits, seen, params, torch.arange(200), PLAIN_RULE, STOP)
+    assert together[::2].tolist() == alone[::2].tolist()
 
 
 def test_draws_follow_the_probabilities():
