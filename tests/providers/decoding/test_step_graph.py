@@ -135,18 +135,18 @@ def test_captured_steps_keep_to_a_devices_rules(
         decoder.warm_up(first)
         prefix = decoder.cache_prefix(first, make_prompt(first, 4).embeddings)
         decoder.prefill({0: replace(make_prompt(first, 5), prefix=prefix), 2: make_prompt(second, 7, seed=1)})
-        decoder.decode([0, 2], 3)
+        decoder.decode([0, 2], 1)
         decoder.prefill({1: make_prompt(second, 3, seed=2, bidirectional=2)})
-        decoder.decode(range(3), 2)
+        decoder.decode(range(3), 1)
         spoken.append([decoder.codes(slot) for slot in range(3)])
-        latents = [decoder.latents(slot, 0, 2).cpu().clone() for slot in range(3)]
+        latents = [decoder.latents(slot, 0, 1).cpu().clone() for slot in range(3)]
         decoder.release([0])
         decoder.forget(first)
         del first
         decoder.prefill({0: make_prompt(third, 4)})
-        decoder.decode([0, 1], 2)
+        decoder.decode([0, 1], 1)
         spoken[-1] += [decoder.codes(slot) for slot in (0, 1)]
-        spoken[-1].append(torch.stack([*latents, decoder.latents(0, 0, 2).cpu()]))
+        spoken[-1].append(torch.stack([*latents, decoder.latents(0, 0, 1).cpu()]))
     (*codes, latents), (*simulated_codes, simulated_latents) = spoken
     assert simulated_codes == codes
     torch.testing.assert_close(simulated_latents, latents, rtol=0, atol=2e-5)
