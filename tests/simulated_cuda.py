@@ -45,15 +45,15 @@ class OnDevice(torch.Tensor):
     """CPU memory that counts as the device's."""
 
     @property
-    def device(self) -> torch.device:  # type: ignore[override]
+    def device(self) -> torch.device:
         return CUDA
 
     @property
-    def is_cuda(self) -> bool:  # type: ignore[override]
+    def is_cuda(self) -> bool:
         return True
 
     @property
-    def is_cpu(self) -> bool:  # type: ignore[override]
+    def is_cpu(self) -> bool:
         return False
 
     def get_device(self) -> int:
@@ -202,7 +202,7 @@ class SimulatedDevice(TorchFunctionMode):
     def _cross(self, target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
         """A copy between the sides, or on the host."""
         if not (target.is_cuda or source.is_cuda):
-            return _plain_call(Tensor.copy_, (target, source), {})  # type: ignore[no-any-return]
+            return _plain_call(Tensor.copy_, (target, source), {})
         self._refuse_in_capture("a copy between host and device")
         is_page_locked = {
             tensor.untyped_storage().data_ptr() in self._page_locked for tensor in (target, source)
@@ -239,11 +239,11 @@ class SimulatedDevice(TorchFunctionMode):
             if target.is_cuda and _is_any((index,), _on_host):
                 self._refuse_in_capture("an index comes from the host")
             assert target.is_cuda or not _is_any_on_device(index), f"`{name}`: a device's index of a host's"
-            if value and _is_any((index,), lambda tensor: True) and not isinstance(value[0], Tensor):
+            if value and _tensors(index) and not isinstance(value[0], Tensor):
                 # torch makes a tensor on the host of it, and copies that.
                 self._refuse_in_capture("a number of the host's goes to indexed places")
             args = (target, *value)
-            if value and isinstance(value[0], Tensor) and not _is_any((index,), lambda tensor: True):
+            if value and isinstance(value[0], Tensor) and not _tensors(index):
                 return  # a slice: it is copied
         sides = {tensor.is_cuda for tensor in _tensors((args, kwargs)) if tensor.is_cuda or tensor.dim()}
         assert len(sides) < 2, f"`{name}` is given tensors of the host and of the device"
