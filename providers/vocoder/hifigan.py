@@ -8,6 +8,9 @@ oneDNN nor cuDNN reorders anything, and a transposed convolution is a plain one 
 The trunk is float32: `conv_pre`, the upsamplings, the residual stream, the mean over residual blocks and
 `conv_post`. Only the convolutions inside the residual blocks, 96 % of the arithmetic, run in the dtype that
 the weights were prepared in. That costs bfloat16 a few per cent of its speed and is worth 19 dB.
+
+Of frames that only surround others, each layer computes no more than what the layers behind it need: all
+layers together reach 13 frames far in XTTS, those behind the first upsampling, 78 % of the arithmetic, 2.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from providers.vocoder.receptive_field import (
     ReceptiveField,
     receptive_field,
     same_padding,
+    stage_fields,
     upsampling_crop,
 )
 
@@ -113,6 +117,12 @@ class _Upsampling:
         return y[:, :, self.crop : self.crop + samples].permute(0, 3, 1, 2)
 
 
+def _crop(x: Tensor, context: tuple[int, int], field: ReceptiveField) -> tuple[Tensor, tuple[int, int]]:
+    """x [..., T] without the steps of its context that lie beyond `field`, and the context that is left."""
+    left, right = max(context[0] - field.left, 0), max(context[1] - field.right, 0)
+    return x[..., left : x.shape[-1] - right], (context[0] - left, context[1] - right)
+
+
 _ResidualBlock = tuple[tuple[_Convolution, _Convolution], ...]  # per dilation: the dilated one, the plain one
 
 
@@ -129,6 +139,7 @@ class HifiganGenerator:
         self._post = self._convolution("conv_post")
         self._upsamplings = [self._upsampling(i) for i in range(len(architecture.upsample_strides))]
         self._blocks = [self._residual_blocks(i) for i in range(len(architecture.upsample_strides))]
+        self._fields = stage_fields(architecture)
         self._offset_channels = [
             architecture.initial_channels >> i for i in range(len(architecture.upsample_strides) + 1)
         ]
@@ -143,16 +154,25 @@ class HifiganGenerator:
         return self.tensors["conv_pre.weight"].device
 
     @torch.inference_mode()
-    def __call__(self, frames: Tensor, speaker: Tensor) -> Tensor:
+    def __call__(self, frames: Tensor, speaker: Tensor, context: tuple[int, int] = (0, 0)) -> Tensor:
         """Frames [B, T, in_channels], speaker embeddings [B, speaker_channels] → samples float32 [B, S] in
-        [-1, 1], S = T · samples_per_frame.
+        [-1, 1].
+
+        `context`: how many of the frames on the left and on the right only surround the others; they get no
+        samples, S = (T - left - right) · samples_per_frame. The others' are the same as without it.
         """
         offset, *stage_offsets = self._offsets(speaker)
         x = self._pre(frames.float().unsqueeze(1).permute(0, 3, 1, 2)) + offset
-        for upsampling, blocks, offset in zip(self._upsamplings, self._blocks, stage_offsets, strict=True):
+        *fields, post_field = self._fields
+        stages = zip(self._upsamplings, self._blocks, stage_offsets, fields, strict=True)
+        for upsampling, blocks, offset, field in stages:
+            x, context = _crop(x, context, field)
             x = upsampling(F.leaky_relu_(x, SLOPE)) + offset
             x = self._mean_over_blocks(x, blocks)
-        return self._post(F.leaky_relu_(x, POST_SLOPE)).tanh_().flatten(1)
+            context = (context[0] * upsampling.stride, context[1] * upsampling.stride)
+        x, context = _crop(x, context, post_field)
+        samples = self._post(F.leaky_relu_(x, POST_SLOPE)).tanh_()
+        return _crop(samples, context, ReceptiveField(0, 0))[0].flatten(1)
 
     def _offsets(self, speaker: Tensor) -> list[Tensor]:
         """What is added after `conv_pre` and after each upsampling: float32 [B, channels, 1, 1]."""

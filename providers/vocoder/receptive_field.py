@@ -1,7 +1,8 @@
-"""Which input frames an output sample of a HiFi-GAN generator depends on, from its layers' own kernels."""
+"""What a HiFi-GAN generator's samples depend on, in its input and between its layers, from their kernels."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
 from typing import NamedTuple
@@ -14,14 +15,14 @@ POST_KERNEL = 7
 
 
 class ReceptiveField(NamedTuple):
-    """Frames on either side of a frame that its samples depend on."""
+    """Frames on either side of a frame that its samples depend on; in a layer, steps around its own."""
 
     left: int
     right: int
 
 
 class _Reach(NamedTuple):
-    """First and last position of a layer's input that some positions of its output depend on."""
+    """First and last step of a layer's input that a frame's samples depend on; the frame's own begin at 0."""
 
     first: int
     last: int
@@ -36,17 +37,36 @@ class _Reach(NamedTuple):
         first = -((kernel - 1 - self.first - crop) // stride)  # rounded up
         return _Reach(first, (self.last + crop) // stride)
 
+    def around(self, num_steps: int) -> ReceptiveField:
+        """What lies outside of the steps [0, num_steps)."""
+        return ReceptiveField(-self.first, self.last - (num_steps - 1))
+
 
 @lru_cache
 def receptive_field(architecture: HifiganArchitecture) -> ReceptiveField:
     """Exact: a change just outside of it changes nothing, a change at its edge changes some sample."""
-    samples_per_frame = prod(architecture.upsample_strides)
-    reach = _Reach(0, samples_per_frame - 1).through_convolution(POST_KERNEL)
+    *_, frames = _fields(architecture)
+    return frames
+
+
+@lru_cache
+def stage_fields(architecture: HifiganArchitecture) -> tuple[ReceptiveField, ...]:
+    """The same, as exact, in the input of every upsampling and of `conv_post`, each in its own steps."""
+    *stages, _ = _fields(architecture)
+    return tuple(reversed(stages))
+
+
+def _fields(architecture: HifiganArchitecture) -> Iterator[ReceptiveField]:
+    """In the input of `conv_post`, of the upsamplings from the last to the first and of `conv_pre`."""
+    steps_per_frame = prod(architecture.upsample_strides)
+    reach = _Reach(0, steps_per_frame - 1).through_convolution(POST_KERNEL)
+    yield reach.around(steps_per_frame)
     upsamplings = zip(architecture.upsample_kernels, architecture.upsample_strides, strict=True)
     for kernel, stride in reversed(list(upsamplings)):
         reach = _through_residual_blocks(reach, architecture).through_upsampling(kernel, stride)
-    reach = reach.through_convolution(PRE_KERNEL)
-    return ReceptiveField(left=-reach.first, right=reach.last)
+        steps_per_frame //= stride
+        yield reach.around(steps_per_frame)
+    yield reach.through_convolution(PRE_KERNEL).around(1)
 
 
 def _through_residual_blocks(reach: _Reach, architecture: HifiganArchitecture) -> _Reach:

@@ -25,6 +25,10 @@ class Window(NamedTuple):
     keep_stop: int
     at_end: bool  # `stop` is the end of the utterance
 
+    def context(self, field: ReceptiveField) -> tuple[int, int]:
+        """Frames on the left and on the right that get no samples: none at the utterance's own ends."""
+        return field.left if self.start > 0 else 0, 0 if self.at_end else field.right
+
     def padding(self, length_multiple: int) -> tuple[int, int]:
         """Frames to add on the left and on the right to reach a multiple: none where both sides are ends."""
         missing = -(self.stop - self.start) % length_multiple

@@ -49,6 +49,37 @@ def test_a_batch_equals_each_alone(small_hifigan, random_hifigan):
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
 
 
+def test_frames_that_only_surround_others_change_nothing_but_the_length(architectures, random_hifigan):
+    @settings(max_examples=60, deadline=None)
+    @given(architectures, st.integers(1, 9), st.integers(0, 30), st.integers(0, 30))
+    def check(architecture, num_frames, left, right):
+        vocoder = generator(architecture, random_hifigan(architecture))
+        frames, speaker = inputs(architecture, left + num_frames + right, batch=2)
+        scale = vocoder.samples_per_frame
+        expected = vocoder(frames, speaker)[:, left * scale : (left + num_frames) * scale]
+        samples = vocoder(frames, speaker, (left, right))
+        torch.testing.assert_close(samples, expected, rtol=0, atol=1e-5)
+
+    check()
+
+
+def test_frames_that_only_surround_others_are_dropped_layer_by_layer(
+    small_hifigan, random_hifigan, monkeypatch
+):
+    vocoder = generator(small_hifigan, random_hifigan(small_hifigan))
+    steps, convolution = [], torch.nn.functional.conv2d
+
+    def counted(x, *arguments, **options):
+        steps.append(x.shape[3])
+        return convolution(x, *arguments, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", counted)
+    vocoder(*inputs(small_hifigan, 33), (13, 13))
+    of_layer = [steps[0], *steps[1:-1:19], steps[-1]]  # an upsampling and 3 blocks of 6 convolutions in turn
+    assert of_layer == [33, 7 + 20, 8 * 7 + 28, 64 * 7 + 94, 128 * 7 + 64, 256 * 7 + 6]
+    assert len(steps) == 2 + 4 * 19
+
+
 def test_inputs_are_left_as_they_are(small_hifigan, random_hifigan):
     vocoder = generator(small_hifigan, random_hifigan(small_hifigan))
     frames, speaker = inputs(small_hifigan, 9)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from providers.vocoder.receptive_field import ReceptiveField, receptive_field
+from providers.vocoder.receptive_field import ReceptiveField, receptive_field, stage_fields
 
 
 def measured(reference, architecture, weights) -> ReceptiveField:
@@ -26,6 +26,16 @@ def measured(reference, architecture, weights) -> ReceptiveField:
 def test_of_xtts_is_13_frames_on_either_side(small_hifigan, golden_config):
     assert receptive_field(golden_config.architecture.vocoder) == (13, 13)
     assert receptive_field(small_hifigan) == (13, 13)  # channels don't matter
+
+
+def test_shrinks_from_layer_to_layer(golden_config):
+    assert stage_fields(golden_config.architecture.vocoder) == (
+        (10, 10),  # frames, before the first upsampling, by 8
+        (14, 14),
+        (47, 47),
+        (32, 32),
+        (3, 3),  # samples, before `conv_post`
+    )
 
 
 def test_equals_what_gradients_say(architectures, reference_hifigan, random_hifigan):

@@ -87,9 +87,9 @@ def test_windows_of_equal_length_share_a_pass(generator):
     class Counting(HifiganGenerator):
         batches: list[int]
 
-        def __call__(self, frames, speaker):
+        def __call__(self, frames, *rest):
             self.batches.append(len(frames))
-            return super().__call__(frames, speaker)
+            return super().__call__(frames, *rest)
 
     counting = Counting(generator.architecture, generator.tensors)
     counting.batches = []
@@ -99,6 +99,9 @@ def test_windows_of_equal_length_share_a_pass(generator):
     ]
     Vocoder(counting, Batching(16, 512, 512)).vocode(items)
     assert counting.batches == [3, 1]  # 30, 30 and 32 frames; 60 - 30 + 2 · 13 = 56
+    counting.batches.clear()
+    Vocoder(counting, Batching(64, 512, 512)).vocode(items)
+    assert counting.batches == [3, 1]  # all of 64 frames; those that start an utterance have no context there
     counting.batches.clear()
     Vocoder(counting, Batching(16, 512, 64)).vocode(items)
     assert counting.batches == [2, 1, 1]
