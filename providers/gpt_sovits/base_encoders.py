@@ -38,7 +38,7 @@ class SpeechEncoder:
 
     def __init__(self, model: torch.nn.Module) -> None:
         """`model`: a HubertModel of transformers."""
-        self._model = model.eval()
+        self._model = model.eval().requires_grad_(False)
 
     @staticmethod
     def read(folder: Path) -> SpeechEncoder:
@@ -66,7 +66,7 @@ class CharacterEncoder:
 
     def __init__(self, model: torch.nn.Module, tokenizer: Tokenizer) -> None:
         """`model`: a BertModel of transformers, without the layers that aren't used."""
-        self._model = model.eval()
+        self._model = model.eval().requires_grad_(False)
         self._device = next(model.parameters()).device
         self._tokenizer = tokenizer
         self._start = self._tokenizer.token_to_id("[CLS]")
