@@ -49,6 +49,10 @@ class Window(NamedTuple):
     def duration_s(self) -> float:
         return self.stop_s - self.start_s
 
+    def holds(self, record: Record) -> bool:
+        """Whether a request counts: by when it was due."""
+        return self.start_s <= record.scheduled_s < self.stop_s
+
 
 class Underruns(msgspec.Struct, frozen=True):
     """With immediate playback. `share_up_to_…`: of answers, by their longest underrun."""
@@ -94,7 +98,7 @@ class Summary(msgspec.Struct, frozen=True):
     rtf: Percentiles | None
     requests_per_s: float
     times_real_time: float  # seconds of audio that came per second
-    goodput_times_real_time: float  # of answers within the objective
+    goodput_times_real_time: float  # of that, what answers within the objective had
     goodput_requests_per_s: float
     most_in_flight: int
     lag_s: Percentiles | None  # of the client itself
@@ -112,10 +116,11 @@ def summarise(
     records: Sequence[Record], window: Window, objective: Objective, max_lag_s: float = MAX_LAG_S
 ) -> Summary:
     """Of the requests scheduled within the window; `records` has those before it as well."""
-    inside = [record for record in records if window.start_s <= record.scheduled_s < window.stop_s]
+    inside = [record for record in records if window.holds(record)]
     answered = [record for record in inside if record.succeeded]
-    lost_s = _lost_s(answered)
-    good = [r for r in answered if _is_good(r, objective) and not lost_s.get(r.index)]
+    succeeded = [record for record in records if record.succeeded]
+    lost_s = _lost_s(succeeded)
+    good = [r for r in succeeded if _is_good(r, objective) and not lost_s.get(r.index)]
     lag = percentiles(record.lag_s for record in inside)
     figures = Summary(
         requests=len(inside),
@@ -130,8 +135,8 @@ def summarise(
         rtf=percentiles(record.rtf for record in answered),
         requests_per_s=len(answered) / window.duration_s,
         times_real_time=audio_within(records, window) / window.duration_s,
-        goodput_times_real_time=sum(record.audio_s for record in good) / window.duration_s,
-        goodput_requests_per_s=len(good) / window.duration_s,
+        goodput_times_real_time=audio_within(good, window) / window.duration_s,
+        goodput_requests_per_s=sum(map(window.holds, good)) / window.duration_s,
         most_in_flight=most_in_flight(records),
         lag_s=lag,
         is_valid=bool(inside) and lag is not None and lag.p99 <= max_lag_s,

@@ -55,6 +55,19 @@ def test_the_first_audible_sample_dates_to_the_chunk_it_came_with(make_record):
     assert make_record(arrivals=((1.5, 0.4),), first_audible=None).ttfa_s is None
 
 
+def test_goodput_is_part_of_all_audio_where_answers_reach_beyond_the_window(make_record):
+    """Before, goodput had whole answers and all audio only what came within the window."""
+    records = [
+        make_record(0, 0.9, ((0.95, 1.0), (1.5, 2.0))),  # asked before the window
+        make_record(1, 1.8, ((1.9, 1.0), (2.5, 2.0))),  # its second half comes after the window
+        make_record(2, 1.2, ((1.9, 4.0),)),  # late
+    ]
+    found = summarise(records, Window(1.0, 2.0), Objective(ttfa_s=0.3))
+    assert found.times_real_time == pytest.approx(7.0)
+    assert found.goodput_times_real_time == pytest.approx(3.0)
+    assert found.goodput_requests_per_s == pytest.approx(1.0)
+
+
 def test_a_summary_by_hand(make_record):
     records = [
         make_record(0, 0.5, ((0.6, 1.0),)),  # before the window, and its audio too
