@@ -6,6 +6,10 @@ FOLDER is an XTTS submission; without one, a full-size random submission is made
 has a process of its own, so that memory is its own, and the rounds alternate between engines, so that a
 machine whose speed drifts slows all of them. One line of JSON per process goes to the output; the table
 shows medians. `benchmarks.gpt_sovits_steps` measures the other family with the same steps.
+
+Streams that come at the same moment are heard chunk by chunk, in the chunks of the server. The published
+implementation takes one request at a time, so its second stream begins when its first one has ended: its
+figures for several are what its one stream took, one after the other.
 """
 
 from __future__ import annotations
@@ -19,20 +23,34 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.bounded_steps import (
+    SHAPES,
+    Admit,
+    Step,
+    counted_cost,
+    faster,
+    measure_steps,
+    measured_machine,
+    timed,
+)
+from benchmarks.bounds import Machine
 from benchmarks.process_memory import peak_resident_mib, resident_mib
 from benchmarks.random_xtts import write_submission
+from models_store.recordings import read_recording
+from models_store.store import ModelsStore
 from models_store.submission import SubmissionFiles
+from providers import registry
 from providers.interface import (
     Admission,
-    Conditioning,
     Engine,
     EngineSettings,
     Recording,
@@ -40,35 +58,40 @@ from providers.interface import (
     Span,
     Utterance,
 )
+from server.scheduling.device import KINDS
 
 TEXT = "It took me quite a long time to develop a voice, and now I have it."
-DECODE_BATCHES = (1, 4, 8)
-STREAMS = 8
-CHUNK_TOKENS = (8, 12, 20, 40, 80)  # as the server's scheduler grows them, but for a CPU's first
-TIMED_STEPS = 30
-MATRIX_SIZE, MATRIX_PRODUCTS = 512, 20
-
-Admit = Callable[[int], dict[int, Admission]]  # how many → slot → utterance
+STEPS = {"prefill": "prefill", "decode": "decode step", "vocoder": "vocoder, 32 tokens"}
+DEFAULT_BATCHES = (1, 4, 8)
+BATCHES = (*DEFAULT_BATCHES, 16)  # those that have a row
+STREAMS = (1, 2, 4, 8)
+CONDITIONING_DTYPE = "float32"  # whatever the engine's is
 
 ROWS = {
-    "matmul_gflops": "matrix product, GFLOP/s",
+    "machine_gb_per_s": "reading memory, GB/s",
+    "machine_gflops": "matrix product, GFLOP/s",
     "load_s": "load, s",
     "resident_mib": "resident after load, MiB",
     "peak_resident_mib": "peak resident, MiB",
-    "conditioning_s": "conditioning, s",
-    "prefill_ms": "prefill, ms",
-    "decode_ms_per_token": "decode step, batch 1, ms",
-    "decode_ms_batch_4": "decode step, batch 4, ms",
-    "decode_ms_batch_8": "decode step, batch 8, ms",
-    "decode_ms_batch_16": "decode step, batch 16, ms",
+    "conditioning_ms": "conditioning, ms",
+    **{f"{name}_{n}_ms": f"{label}, batch {n}, ms" for name, label in STEPS.items() for n in BATCHES},
     "latent_pass_ms": "second pass for latents, ms",
     "vocoder_ms_per_audio_s": "vocoder, ms per second of audio",
     "total_s": "one request, s",
     "rtf": "one request, RTF",
-    "times_real_time": "one stream, × real time",
-    "times_real_time_8": "eight streams, × real time",
-    "stream_ttfa_s": "streaming, first audio, s",
-    "stream_total_s": "streaming, whole, s",
+    "times_real_time": "one request, × real time",
+    "times_real_time_8": "eight requests, × real time",
+    **{f"stream_ttfa_s_{n}": f"streams, {n}: first audio, median, s" for n in STREAMS},
+    **{f"stream_last_ttfa_s_{n}": f"streams, {n}: first audio of the last, s" for n in STREAMS[1:]},
+    **{f"stream_rtf_{n}": f"streams, {n}: RTF of the last" for n in STREAMS},
+    **{f"stream_times_real_time_{n}": f"streams, {n}: all, × real time" for n in STREAMS},
+    **{f"stream_resident_mib_{n}": f"streams, {n}: resident after, MiB" for n in STREAMS},
+    "conditioning_percent_of_bound": "conditioning, % of bound",
+    **{
+        f"{name}_{n}_percent_of_bound": f"{label}, batch {n}, % of bound"
+        for name, label in STEPS.items()
+        for n in BATCHES
+    },
 }
 
 
@@ -105,7 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--batch", type=int, action="append", help="of decode steps; default: 1, 4, 8")
+    parser.add_argument("--batch", type=int, action="append", help="of steps; default: 1, 4, 8")
     parser.add_argument("--output", type=Path, metavar="FILE.jsonl")
 
 
@@ -115,15 +138,13 @@ def common_flags(options: argparse.Namespace) -> list[str]:
 
 
 def submit(folder: Path, home: Path) -> None:
-    from models_store.store import ModelsStore
-
     ModelsStore(home / "store").submit(folder, name="measured")
 
 
 def own_commands(home: Path, options: argparse.Namespace) -> dict[str, list[str]]:
     """One for each number format."""
     flags = ["--one", str(home), "--device", options.device, *common_flags(options)]
-    flags += [part for batch in options.batch or DECODE_BATCHES for part in ("--batch", str(batch))]
+    flags += [part for batch in options.batch or DEFAULT_BATCHES for part in ("--batch", str(batch))]
     return {
         dtype: [sys.executable, "-m", "benchmarks.engine_steps", *flags, "--dtype", dtype]
         for dtype in options.dtype or ("float32", "bfloat16")
@@ -137,7 +158,32 @@ def run_rounds(
     for round_index in range(options.rounds):
         for command in commands.values():
             finished = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True)
-            yield {"round": round_index, "machine": machine(), **json.loads(finished.stdout)}
+            record = {"round": round_index, "machine": machine(), **json.loads(finished.stdout)}
+            yield one_at_a_time(record) if "stream_total_s" in record else record
+
+
+def one_at_a_time(record: dict[str, Any]) -> dict[str, Any]:
+    """With what several streams get of an engine that takes the next one when the last one has ended."""
+    total_s, audio_s = record["stream_total_s"], record["stream_audio_s"]
+    figures: dict[str, float] = {}
+    for count in STREAMS:
+        first_s = [record["stream_ttfa_s"] + turn * total_s for turn in range(count)]
+        figures |= stream_figures(first_s, count * total_s, count * audio_s, record["stream_resident_mib"])
+    return record | figures
+
+
+def stream_figures(
+    first_s: Sequence[float], total_s: float, audio_s: float, resident: float
+) -> dict[str, float]:
+    """Of streams that began together; `first_s` has each one's first audio, the rest is of all of them."""
+    count = len(first_s)
+    return {
+        f"stream_ttfa_s_{count}": statistics.median(first_s),
+        f"stream_last_ttfa_s_{count}": max(first_s),
+        f"stream_rtf_{count}": total_s * count / audio_s,
+        f"stream_times_real_time_{count}": audio_s / total_s,
+        f"stream_resident_mib_{count}": resident,
+    }
 
 
 def report(records: Sequence[dict[str, Any]], output: Path | None) -> None:
@@ -148,36 +194,62 @@ def report(records: Sequence[dict[str, Any]], output: Path | None) -> None:
 
 def measure(home: Path, dtype: Any, options: argparse.Namespace) -> dict[str, Any]:
     """Of the submission that is called "measured" in the store of `home`."""
-    import torch
-
-    from models_store.store import ModelsStore
-
     torch.set_num_threads(options.threads)
-    batches = options.batch or DECODE_BATCHES
+    batches = options.batch or DEFAULT_BATCHES
     store = ModelsStore(home / "store")
     files = store.files(store.resolve("measured").id)
-    settings = EngineSettings(device=options.device, dtype=dtype, num_slots=max(*batches, STREAMS))
+    settings = EngineSettings(device=options.device, dtype=dtype, num_slots=max(*batches, *STREAMS))
     figures: dict[str, Any] = {
         "engine": "voicecore",
         "variant": files.submission.variant,
         "device": options.device,
         "dtype": dtype,
         "threads": options.threads,
-        "matmul_gflops": matmul_gflops(),
+        "tokens": options.tokens,
     }
+    machines = measured_machines(options.device, dtype)
     engine = load(files, settings, figures)
-    conditioning = condition(engine, files, figures)
-    admit = admitting(files, conditioning, options.tokens, figures)
-    figures |= measure_steps(engine, admit, batches)
+    voice = own_voice(files)
+    conditioning, conditioning_s = timed(lambda: engine.condition(files.submission.id, voice))
+    utterance = own_utterance(files, options.tokens)
+    figures["text_tokens"] = len(utterance.prompt.ids)
+
+    def admit(count: int) -> dict[int, Admission]:
+        return {
+            slot: Admission(replace(utterance, request_id=str(slot), index=slot), conditioning)
+            for slot in range(count)
+        }
+
+    architecture = registry.provider(files.submission.family).architecture(files)
+    shape = SHAPES[files.submission.family](architecture, conditioning, utterance.prompt)
+    steps = [step for batch in batches for step in measure_steps(engine, admit, batch, shape, dtype)]
     figures |= measure_requests(engine, admit, options.tokens)
-    figures |= measure_stream(engine, admit, options.tokens)
+    chunk_tokens = KINDS[options.device.split(":")[0]].policy.chunk_tokens
+    for count in STREAMS:
+        figures |= measure_streams(engine, admit, count, options.tokens, chunk_tokens)
     figures["peak_resident_mib"] = peak_resident_mib()
+
+    # What follows takes memory of its own.
+    cost = counted_cost(lambda: engine.condition(files.submission.id, voice))
+    steps.append(Step("conditioning", conditioning_s, cost, CONDITIONING_DTYPE))
+    again = measured_machines(options.device, dtype)
+    machines = {name: faster(machine, again[name]) for name, machine in machines.items()}
+    for step in steps:
+        figures |= step.figures(machines[step.dtype])
+    figures["machine_gb_per_s"] = 1e-9 * machines[dtype].bytes_per_s
+    figures["machine_gflops"] = 1e-9 * machines[dtype].flops_per_s
     return figures
 
 
-def load(files: SubmissionFiles, settings: EngineSettings, figures: dict[str, Any]) -> Engine:
-    from providers import registry
+def measured_machines(device: str, dtype: str) -> dict[str, Machine]:
+    """The rates of all formats that an engine of `dtype` multiplies in."""
+    return {
+        name: measured_machine(torch.device(device), getattr(torch, name))
+        for name in {dtype, CONDITIONING_DTYPE}
+    }
 
+
+def load(files: SubmissionFiles, settings: EngineSettings, figures: dict[str, Any]) -> Engine:
     provider = registry.provider(files.submission.family)
     started = time.perf_counter()
     engine = provider.create_engine(provider.architecture(files), settings)
@@ -189,90 +261,38 @@ def load(files: SubmissionFiles, settings: EngineSettings, figures: dict[str, An
     return engine
 
 
-def condition(engine: Engine, files: SubmissionFiles, figures: dict[str, Any]) -> Conditioning:
-    """On the submission's own voice."""
-    from models_store.recordings import read_recording
-
+def own_voice(files: SubmissionFiles) -> ReferenceVoice:
     own = files.submission.voice
     recordings = tuple(Recording(*read_recording(path)) for path in files.recordings)
-    voice = ReferenceVoice(recordings, own.language, own.transcript)
-    started = time.perf_counter()
-    conditioning = engine.condition(files.submission.id, voice)
-    figures["conditioning_s"] = time.perf_counter() - started
-    return conditioning
+    return ReferenceVoice(recordings, own.language, own.transcript)
 
 
-def admitting(
-    files: SubmissionFiles, conditioning: Conditioning, num_tokens: int, figures: dict[str, Any]
-) -> Admit:
-    """Utterances of the one text, each in a slot of its own."""
-    from providers import registry
-
+def own_utterance(files: SubmissionFiles, num_tokens: int) -> Utterance:
+    """Of `TEXT`, in the submission's own voice."""
     front_end = registry.text_front_end(files)
     (prompt,) = front_end.prompts(TEXT, "en", "cut0")
-    sampling = replace(front_end.default_sampling, max_tokens=num_tokens, seed=1)
-    submission = files.submission
-    figures |= {"text_tokens": len(prompt.ids), "tokens": num_tokens}
-
-    def utterance(slot: int) -> Utterance:
-        return Utterance(
-            request_id=str(slot),
-            index=slot,
-            submission_id=submission.id,
-            voice_id=submission.voice.id,
-            prompt=prompt,
-            sampling=sampling,
-        )
-
-    return lambda count: {slot: Admission(utterance(slot), conditioning) for slot in range(count)}
-
-
-def matmul_gflops() -> float:
-    """How fast this machine multiplies just now: it may share its cores, and what follows depends on it."""
-    import torch
-
-    left, right = torch.randn(2, MATRIX_SIZE, MATRIX_SIZE)
-    seconds = []
-    for _ in range(MATRIX_PRODUCTS):
-        started = time.perf_counter()
-        torch.mm(left, right)
-        seconds.append(time.perf_counter() - started)
-    return 2e-9 * MATRIX_SIZE**3 / statistics.median(seconds)
-
-
-def measure_steps(engine: Engine, admit: Admit, batches: Sequence[int]) -> dict[str, Any]:
-    """Prefill and decode step, each alone; the first of each is not timed."""
-    figures = {}
-    for _ in range(2):
-        started = time.perf_counter()
-        engine.prefill(admit(1))
-        figures["prefill_ms"] = 1e3 * (time.perf_counter() - started)
-        engine.decode([0], 2)
-        engine.release([0])
-    for batch in batches:
-        slots = list(range(batch))
-        engine.prefill(admit(batch))
-        engine.decode(slots, 2)
-        started = time.perf_counter()
-        engine.decode(slots, TIMED_STEPS)
-        name = "decode_ms_per_token" if batch == 1 else f"decode_ms_batch_{batch}"
-        figures[name] = 1e3 * (time.perf_counter() - started) / TIMED_STEPS
-        engine.release(slots)
-    return figures
+    return Utterance(
+        request_id="0",
+        index=0,
+        submission_id=files.submission.id,
+        voice_id=files.submission.voice.id,
+        prompt=prompt,
+        sampling=replace(front_end.default_sampling, max_tokens=num_tokens, seed=1),
+    )
 
 
 def measure_requests(engine: Engine, admit: Admit, num_tokens: int) -> dict[str, Any]:
     """One request whole, then several at once; the vocoder prepares a new length once, before."""
     speak(engine, admit, 1, num_tokens)
     total_s, vocoder_s, audio_s = speak(engine, admit, 1, num_tokens)
-    together_s, _, together_audio_s = speak(engine, admit, STREAMS, num_tokens)
+    together_s, _, together_audio_s = speak(engine, admit, STREAMS[-1], num_tokens)
     return {
         "audio_s": audio_s,
         "vocoder_ms_per_audio_s": 1e3 * vocoder_s / audio_s,
         "total_s": total_s,
         "rtf": total_s / audio_s,
         "times_real_time": audio_s / total_s,
-        f"times_real_time_{STREAMS}": together_audio_s / together_s,
+        f"times_real_time_{STREAMS[-1]}": together_audio_s / together_s,
     }
 
 
@@ -290,34 +310,42 @@ def speak(engine: Engine, admit: Admit, streams: int, num_tokens: int) -> tuple[
     return finished - started, finished - vocoder_started, audio_s
 
 
-def measure_stream(engine: Engine, admit: Admit, num_tokens: int) -> dict[str, Any]:
-    figures: dict[str, Any] = {}
+def measure_streams(
+    engine: Engine, admit: Admit, count: int, num_tokens: int, chunk_tokens: Sequence[int]
+) -> dict[str, float]:
+    """Streams that begin together. Chunks are vocoded in turn: the first one need not wait for all."""
+    slots = list(range(count))
+    first_s: dict[int, float] = {}
+    num_samples = 0
     started = time.perf_counter()
-    engine.prefill(admit(1))
-    for start, stop in spans(num_tokens, engine.spec.first_chunk_tokens):
-        engine.decode([0], stop - start)
-        engine.vocode({0: Span(start, stop, is_last=stop == num_tokens)})
-        figures.setdefault("stream_ttfa_s", time.perf_counter() - started)
-    engine.release([0])
-    figures["stream_total_s"] = time.perf_counter() - started
-    return figures
+    engine.prefill(admit(count))
+    for start, stop in spans(num_tokens, chunk_tokens, engine.spec.first_chunk_tokens):
+        engine.decode(slots, stop - start)
+        for slot in slots:
+            waves = engine.vocode({slot: Span(start, stop, is_last=stop == num_tokens)})
+            first_s.setdefault(slot, time.perf_counter() - started)
+            num_samples += len(waves[slot])
+    total_s = time.perf_counter() - started
+    engine.release(slots)
+    audio_s = num_samples / engine.spec.sample_rate_hz
+    return stream_figures(list(first_s.values()), total_s, audio_s, resident_mib())
 
 
-def spans(num_tokens: int, first_chunk_tokens: int = 1) -> Iterator[tuple[int, int]]:
-    """The first one is long enough to be heard."""
+def spans(
+    num_tokens: int, chunk_tokens: Sequence[int], first_chunk_tokens: int = 1
+) -> Iterator[tuple[int, int]]:
+    """Chunks of those sizes, the last of them again and again; the first one is long enough to be heard."""
     start = 0
     for index in range(num_tokens):
         if start >= num_tokens:
             return
-        size = CHUNK_TOKENS[min(index, len(CHUNK_TOKENS) - 1)]
+        size = chunk_tokens[min(index, len(chunk_tokens) - 1)]
         stop = min(num_tokens, start + (size if start else max(size, first_chunk_tokens)))
         yield start, stop
         start = stop
 
 
 def machine() -> dict[str, Any]:
-    import torch
-
     processor = next(
         (
             line.split(":")[1].strip()

@@ -50,6 +50,7 @@ from providers.xtts.engine import XttsEngine
 from providers.xtts.latent_frames import LatentFrames
 from providers.xtts.latent_vocoder import LatentVocoder, SpanRequest, prepare_vocoder
 from providers.xtts.provider import XttsProvider
+from server.scheduling.scheduler import Policy
 
 SEED = 7
 HALOS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 16)  # frames on either side
@@ -176,10 +177,10 @@ class Speaker:
         return latents, gpt.decoder.head(latents)
 
     def stream(self, text: int) -> Samples:
-        """In the chunks that the server's scheduler takes."""
+        """In the chunks that the server's scheduler takes on a GPU."""
         self._engine.prefill({0: self._admissions[text]})
         chunks: list[Samples] = []
-        for start, stop in spans(self._engine.spec.max_tokens):
+        for start, stop in spans(self._engine.spec.max_tokens, Policy().chunk_tokens):
             progress = self._engine.decode([0], stop - start)[0]
             is_last = progress.finished is not None
             span = Span(start, progress.num_tokens if is_last else stop, is_last)
