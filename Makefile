@@ -11,9 +11,10 @@ $(VENV)/.ready: pyproject.toml scripts/setup
 serve: setup
 	$(VENV)/bin/voicecore serve
 
-# A worker per core, each with one thread: workers that share cores by threads wait for each other.
+# A worker per core, each with one thread: workers that share cores by threads wait for each other. They take
+# the files in the order that tests/conftest.py puts them in.
 test: setup
-	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n auto --maxprocesses 8 --dist loadfile --durations 15
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations 15
 
 lint: setup
 	$(VENV)/bin/ruff format --check .

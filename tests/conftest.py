@@ -38,7 +38,12 @@ os.environ.setdefault("VOICECORE_DEMO", "false")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests skip, and say why, without what their marker needs."""
+    """Files with slow tests come first, so that no worker is left with one while the others have ended.
+
+    Tests for a GPU skip, and say why, without one.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     if not any(item.get_closest_marker("gpu") for item in items):
         return
     import torch

@@ -14,7 +14,10 @@ import torch
 from models_store.demo import demo_submissions
 from models_store.store import ModelsStore
 
-pytestmark = pytest.mark.skipif(not demo_submissions(), reason="the demo voices are not in this checkout")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not demo_submissions(), reason="the demo voices are not in this checkout"),
+]
 
 NOISE = 0.05  # its deviation, of each matrix's largest value
 TEXTS = [

@@ -20,7 +20,10 @@ from models_store.demo import demo_submissions
 from models_store.demo.recipe.evaluate import character_error, speak, speech_length
 from models_store.demo.recipe.sentences import held_out
 
-pytestmark = pytest.mark.skipif(not demo_submissions(), reason="the demo voices are not in this checkout")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not demo_submissions(), reason="the demo voices are not in this checkout"),
+]
 
 NUM_SENTENCES = 12
 # These sentences give 0.040, 0.044 and 0.092; another processor rounds otherwise, and may say some otherwise.

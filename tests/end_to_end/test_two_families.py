@@ -15,6 +15,8 @@ import pytest
 from benchmarks import random_gpt_sovits, random_xtts
 from models_store.store import ModelsStore
 
+pytestmark = pytest.mark.slow
+
 GPT_SOVITS_VARIANTS = ("v1", "v2", "v1", "v2")
 TEXTS = ("Hello there, listener.", "Nobody knows what comes next.")
 NUM_REQUESTS = 100

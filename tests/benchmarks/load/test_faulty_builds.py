@@ -37,6 +37,8 @@ from server.http.text_pool import ReadText
 from server.scheduling.messages import Audio, Speak, UtteranceDone, WorkerState
 from server.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 RATE_HZ = 24_000
 CHUNK_S = 0.1
 NUM_CHUNKS = 20  # of an answer

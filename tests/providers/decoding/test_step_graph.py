@@ -11,6 +11,8 @@ from providers.decoding.linear import CPU_MIN_ROWS
 from providers.decoding.plain import PlainBackend
 from providers.decoding.step_graph import EagerSteps, StepGraphs
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda:0")
 

@@ -23,6 +23,8 @@ from server.evaluation.plan import Plan, System
 from server.evaluation.texts import text_set
 from server.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 TEXTS = {"short": ["We missed the last train.", "Nobody told me about that."], "single": ["Tomorrow."]}
 RATE_HZ = 16_000
 
