@@ -40,14 +40,8 @@ class Step(NamedTuple):
 
     def figures(self, machine: Machine) -> dict[str, float]:
         """What it took, what it costs, and how near that is to the least that `machine` can take."""
-        least_s = machine.least_s(self.cost)
-        return {
-            f"{self.name}_ms": 1e3 * self.seconds,
-            f"{self.name}_bytes": self.cost.bytes,
-            f"{self.name}_flops": self.cost.flops,
-            f"{self.name}_bound_ms": 1e3 * least_s,
-            f"{self.name}_percent_of_bound": 100 * least_s / self.seconds,
-        }
+        figures = {"ms": 1e3 * self.seconds} | machine.figures(self.cost, self.seconds)
+        return {f"{self.name}_{name}": value for name, value in figures.items()}
 
 
 class EngineShape(NamedTuple):

@@ -33,6 +33,12 @@ class Machine:
     def least_s(self, cost: Cost) -> float:
         return max(cost.bytes / self.bytes_per_s, cost.flops / self.flops_per_s)
 
+    def figures(self, cost: Cost, seconds: float) -> dict[str, float]:
+        """What something costs that took `seconds`, and how far from possible these are."""
+        least_s = self.least_s(cost)
+        share = {"bound_ms": 1e3 * least_s, "percent_of_bound": 100 * least_s / seconds}
+        return cost._asdict() | share
+
 
 # An H200's rates as measured on large copies and bfloat16 products; others have no bound to compare with.
 MACHINES = {"NVIDIA H200": Machine(bytes_per_s=4.3e12, flops_per_s=790e12)}

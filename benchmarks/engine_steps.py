@@ -43,6 +43,7 @@ from benchmarks.bounded_steps import (
     timed,
 )
 from benchmarks.bounds import Machine
+from benchmarks.chunks import spans
 from benchmarks.process_memory import peak_resident_mib, resident_mib
 from benchmarks.random_xtts import write_submission
 from models_store.recordings import read_recording
@@ -329,20 +330,6 @@ def measure_streams(
     engine.release(slots)
     audio_s = num_samples / engine.spec.sample_rate_hz
     return stream_figures(list(first_s.values()), total_s, audio_s, resident_mib())
-
-
-def spans(
-    num_tokens: int, chunk_tokens: Sequence[int], first_chunk_tokens: int = 1
-) -> Iterator[tuple[int, int]]:
-    """Chunks of those sizes, the last of them again and again; the first one is long enough to be heard."""
-    start = 0
-    for index in range(num_tokens):
-        if start >= num_tokens:
-            return
-        size = chunk_tokens[min(index, len(chunk_tokens) - 1)]
-        stop = min(num_tokens, start + (size if start else max(size, first_chunk_tokens)))
-        yield start, stop
-        start = stop
 
 
 def machine() -> dict[str, Any]:

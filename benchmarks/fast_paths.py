@@ -26,10 +26,10 @@ import soxr
 import torch
 from torch import Tensor
 
-from benchmarks.engine_steps import spans
+from benchmarks.chunks import spans
+from benchmarks.engine_steps import own_voice
 from models_store.demo.recipe.evaluate import RATE_HZ, character_error
 from models_store.demo.recipe.sentences import held_out
-from models_store.recordings import read_recording
 from models_store.store import ModelsStore
 from models_store.submission import SubmissionFiles
 from providers import registry
@@ -39,8 +39,6 @@ from providers.decoding.plain import PlainBackend
 from providers.interface import (
     Admission,
     EngineSettings,
-    Recording,
-    ReferenceVoice,
     Samples,
     Span,
     Utterance,
@@ -123,8 +121,7 @@ class Speaker:
         weights, architecture = provider.read_weights(files, settings), provider.architecture(files)
         self._engine = XttsEngine(architecture, settings)
         self._engine.load(weights)
-        recordings = tuple(Recording(*read_recording(path)) for path in files.recordings)
-        conditioning = self._engine.condition(files.submission.id, ReferenceVoice(recordings))
+        conditioning = self._engine.condition(files.submission.id, own_voice(files))
         front_end = registry.text_front_end(files)
         self._admissions = [
             Admission(

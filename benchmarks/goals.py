@@ -24,10 +24,10 @@ import numpy as np
 import torch
 
 from benchmarks import bounds, random_gpt_sovits
+from benchmarks.engine_steps import own_voice
 from benchmarks.random_xtts import SIZES, write_submission
 from benchmarks.residency import fill, gpt_sovits
 from models_store.checkpoints.architecture import XttsArchitecture
-from models_store.recordings import read_recording
 from models_store.store import ModelsStore
 from models_store.submission import SubmissionFiles
 from providers import registry
@@ -41,7 +41,6 @@ from providers.interface import (
     Engine,
     EngineSettings,
     HostWeights,
-    Recording,
     ReferenceVoice,
     SamplingParams,
     Span,
@@ -101,7 +100,7 @@ class Bench:
 
     @cached_property
     def voice(self) -> ReferenceVoice:
-        return ReferenceVoice(tuple(Recording(*read_recording(path)) for path in self.files.recordings))
+        return own_voice(self.files)
 
     def batches(self) -> Iterator[int]:
         return (batch for batch in BATCHES if batch <= self.most_streams)
@@ -159,10 +158,8 @@ class Bench:
     def bound(self, cost: bounds.Cost, seconds: float) -> Figure:
         """The figures that say how far from possible `seconds` are; none for an unknown device."""
         if self.machine is None:
-            return {"bytes": cost.bytes, "flops": cost.flops}
-        least_s = self.machine.least_s(cost)
-        share = {"bound_ms": 1e3 * least_s, "percent_of_bound": 100 * least_s / seconds}
-        return {"bytes": cost.bytes, "flops": cost.flops, **share}
+            return cost._asdict()
+        return self.machine.figures(cost, seconds)
 
 
 def decode_step(bench: Bench) -> Iterator[Figure]:

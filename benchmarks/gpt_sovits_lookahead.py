@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models_store.recordings import read_recording
+from benchmarks.engine_steps import own_voice
 from models_store.store import ModelsStore
 from providers.audio.mel import MelSpectrogram
 from providers.gpt_sovits.engine import GptSovitsEngine
@@ -26,7 +26,7 @@ from providers.gpt_sovits.noise import FrameNoise
 from providers.gpt_sovits.provider import GptSovitsProvider
 from providers.gpt_sovits.sovits import Sovits, SpeechSpan, SpeechStart, prepare_generator
 from providers.gpt_sovits.streaming import ONE_SHOT, BlockSchedule
-from providers.interface import EngineSettings, Recording, ReferenceVoice
+from providers.interface import EngineSettings
 
 LOOKAHEAD_TOKENS = (0, 1, 2, 3, 4, 6, 8)
 
@@ -49,11 +49,7 @@ def measure(store: ModelsStore, name: str, most_tokens: int) -> None:
     architecture, weights = provider.architecture(files), provider.read_weights(files, settings)
     engine = GptSovitsEngine(architecture, settings)
     engine.load(weights)
-    own = files.submission.voice
-    recordings = tuple(Recording(*read_recording(path)) for path in files.recordings)
-    conditioning = engine.condition(
-        files.submission.id, ReferenceVoice(recordings, own.language, own.transcript)
-    )
+    conditioning = engine.condition(files.submission.id, own_voice(files))
     start = SpeechStart(
         torch.tensor(conditioning.phones), conditioning.style, FrameNoise.of(0, 0, 0.0, "cpu")
     )

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, count, repeat
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.chunks import spans
 from server import child, supervisor
 from server.http.encoders import FORMATS
 from server.scheduling import messages
@@ -161,37 +162,31 @@ async def _converse(
         for body in frames.feed(data):
             message = messages.to_worker.decode(body)
             if isinstance(message, messages.Speak):
-                for index in range(len(message.prompts)):
-                    name = message.request_id
-                    speaking[name] = asyncio.create_task(_speak(name, index, chunks, writer))
+                speaking[message.request_id] = asyncio.create_task(_speak(message, chunks, writer))
             elif isinstance(message, messages.Cancel):
                 speaking.pop(message.request_id).cancel()
             elif isinstance(message, messages.GetState):
                 writer.write(messages.frame(messages.Answer(message.call_id, state=STATE)))
 
 
-async def _speak(name: str, index: int, chunks: Sequence[bytes], writer: asyncio.StreamWriter) -> None:
-    begun = time.monotonic()
-    num_samples = 0
-    for number, chunk in enumerate(chunks, 1):
-        await asyncio.sleep(begun + num_samples / RATE_HZ - AHEAD_S - time.monotonic())
-        audio = messages.Audio(name, index, chunk, RATE_HZ, is_last=number == len(chunks))
-        writer.write(messages.frame(audio))
-        num_samples += len(chunk) // 4
-    done = messages.UtteranceDone(name, index, num_samples // TOKEN_SAMPLES, "stop")
-    writer.write(messages.frame(done))
+async def _speak(asked: messages.Speak, chunks: Sequence[bytes], writer: asyncio.StreamWriter) -> None:
+    """One utterance after the other; a cancelled task ends them all."""
+    name, begun, num_samples = asked.request_id, time.monotonic(), 0
+    num_tokens = sum(map(len, chunks)) // (4 * TOKEN_SAMPLES)
+    for index in range(len(asked.prompts)):
+        for number, chunk in enumerate(chunks, 1):
+            await asyncio.sleep(begun + num_samples / RATE_HZ - AHEAD_S - time.monotonic())
+            audio = messages.Audio(name, index, chunk, RATE_HZ, is_last=number == len(chunks))
+            writer.write(messages.frame(audio))
+            num_samples += len(chunk) // 4
+        writer.write(messages.frame(messages.UtteranceDone(name, index, num_tokens, "stop")))
 
 
 def sound(num_tokens: int) -> Iterator[bytes]:
     """Noise as loud as speech, in the chunks of a GPU's policy: float32 as it leaves a device process."""
     noise = np.random.default_rng(0).normal(0, 0.1, num_tokens * TOKEN_SAMPLES).astype(np.float32)
-    *sizes, last = Policy().chunk_tokens
-    start = 0
-    for size in chain(sizes, repeat(last)):
-        if start >= num_tokens:
-            return
-        yield noise[start * TOKEN_SAMPLES : (start + size) * TOKEN_SAMPLES].tobytes()
-        start += size
+    for start, stop in spans(num_tokens, Policy().chunk_tokens):
+        yield noise[start * TOKEN_SAMPLES : stop * TOKEN_SAMPLES].tobytes()
 
 
 STATE = messages.WorkerState(

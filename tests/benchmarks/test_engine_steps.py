@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpt_sovits_steps
-from benchmarks.engine_steps import ROWS, measure, one_at_a_time, spans, submit, table
+from benchmarks.chunks import spans
+from benchmarks.engine_steps import ROWS, measure, one_at_a_time, submit, table
 from benchmarks.random_xtts import SIZES, write_submission
 
 
